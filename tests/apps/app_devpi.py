@@ -2,6 +2,7 @@
 
 import itertools
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,8 +32,6 @@ def change(place: Place) -> None:
     """Create an index, as `devpi index -c` does."""
     login = {"user": "root", "password": _ROOT_PASSWORD}
     token = send_json("POST", f"{place.url}/+login", login)["result"]["password"]
-    from base64 import b64encode
-
     auth = b64encode(f"root:{token}".encode()).decode()
     headers = {"X-Devpi-Auth": auth}
     send_json("PUT", f"{place.url}/root/dev{next(_numbers)}", {"type": "stage"}, headers)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from tests.apps.application import Application, Place, Poll
 from tests.apps.client import send_json
 
-_PROJECT = '''
+_PROJECT = """
 import sys
 from django.conf import settings
 from django.db import connection, models
@@ -55,7 +55,7 @@ if __name__ == "__main__":
     for number in range(20):
         Order.objects.create(text=f"the first order, number {number}")
     execute_from_command_line(["sample", "runserver", "--noreload", "--insecure", sys.argv[1]])
-'''
+"""
 
 
 @contextmanager
@@ -97,5 +97,11 @@ step = "poll"
         "/orders",
         "/static/rest_framework/css/default.css",
     ),
-    unstable=(r'csrfToken: "\w+"', r'"csrfToken":\s*"\w+"', r"csrftoken=\w+", r"expires=[^;]*"),
+    unstable=(
+        r'csrfToken: "\w+"',
+        r'"csrfToken":\s*"\w+"',
+        r"csrftoken=\w+",
+        r'csrfmiddlewaretoken" value="\w+"',
+        r"expires=[^;]*",
+    ),
 )

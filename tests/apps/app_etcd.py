@@ -79,6 +79,12 @@ ignore = ["header.revision", "header.raft_term"]
 """,
     noticed="values of the keys that the URL names",
     remark="headers such as `X-Raft-Index` change with the cluster, and do not count",
-    paths=("/version", "/health", "/v2/keys/colors?recursive=true", "/v2/keys/none", "/v2/machines"),
+    paths=(
+        "/version",
+        "/health",
+        "/v2/keys/colors?recursive=true",
+        "/v2/keys/none",
+        "/v2/machines",
+    ),
     unstable=(r"(?im)^x-(raft|etcd)-(index|term): [^\r]*\r\n",),
 )

@@ -9,7 +9,6 @@ from tests.apps.apache import apache
 from tests.apps.application import Application, Place, Poll
 
 _CONFIG = """
-ScriptSock cgid.sock
 ScriptAlias /gitweb /usr/share/gitweb/gitweb.cgi
 SetEnv GITWEB_CONFIG {folder}/gitweb.conf
 Alias /static /usr/share/gitweb/static
@@ -34,7 +33,7 @@ def start(place: Place) -> Iterator[None]:
     _git(place, "init", "--bare", "--initial-branch", "main")
     commit(place)
     (place.folder / "gitweb.conf").write_text(f'$projectroot = "{projects}";\n1;\n')
-    with apache(place, ("cgid", "alias", "env"), _CONFIG.format(folder=place.folder)):
+    with apache(place, ("cgi", "alias", "env"), _CONFIG.format(folder=place.folder)):
         yield
 
 
@@ -56,7 +55,12 @@ def commit(place: Place) -> None:
     tree = _git(place, "mktree")
     branch = _git(place, "for-each-ref", "--format", "%(objectname)", "refs/heads/main")
     parent = ("-p", branch) if branch else ()
-    _git(place, "update-ref", "refs/heads/main", _git(place, "commit-tree", tree, *parent, "-m", "another change"))
+    _git(
+        place,
+        "update-ref",
+        "refs/heads/main",
+        _git(place, "commit-tree", tree, *parent, "-m", "another change"),
+    )
 
 
 APPLICATION = Application(

@@ -29,7 +29,10 @@ APPLICATION = Application(
     server="json-server 0.17 of npm",
     part="js-apps",
     start=start,
-    polls=(Poll("/posts", create), Poll("/posts?_limit=3&_sort=id&_order=desc", create, name="new")),
+    polls=(
+        Poll("/posts", create),
+        Poll("/posts?_limit=3&_sort=id&_order=desc", create, name="new"),
+    ),
     routes="""\
 [[routes]]
 path = "/posts*"

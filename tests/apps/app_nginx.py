@@ -1,6 +1,7 @@
 """nginx: a folder of files with its listing as JSON, and its page of figures."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,18 +33,12 @@ def start(place: Place) -> Iterator[None]:
     (place.folder / "www").mkdir()
     write(place)
     # Started as root, its workers would run as another user, who cannot read the folder.
-    user = "user root;" if _is_root() else ""
+    user = "user root;" if os.geteuid() == 0 else ""
     text = _CONFIG.format(user=user, folder=place.folder, port=place.port)
     (place.folder / "nginx.conf").write_text(text)
     prefix = ("-p", str(place.folder), "-c", "nginx.conf", "-e", "error.log")
     with place.running("/usr/sbin/nginx", *prefix):
         yield
-
-
-def _is_root() -> bool:
-    import os
-
-    return os.geteuid() == 0
 
 
 def write(place: Place) -> None:

@@ -7,9 +7,10 @@ from urllib.parse import urlencode
 from tests.apps.application import Application, Place, Poll
 from tests.apps.client import ask, get_json
 
-_JOBS = "count(count by (job) (up))"
+_RELOADED = "prometheus_config_last_reload_success_timestamp_seconds"
+_FORM = {"query": _RELOADED}
 _CONFIG = """
-global: {{scrape_interval: 1h}}
+global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}
 scrape_configs:
 {jobs}
 """
@@ -45,16 +46,22 @@ def _configure(place: Place, count: int) -> None:
 
 
 def add_job(place: Place) -> None:
-    """Add a job to the configuration, and have it read again."""
+    """Add a job to the configuration, and have it read again, which a metric tells later."""
     count = _jobs(place) + 1
+    reloaded = _reloaded(place)
     _configure(place, count)
     ask("POST", f"{place.url}/-/reload", b"")
-    place.until(lambda: _jobs(place) == count)
+    place.until(lambda: _jobs(place) == count and _reloaded(place) > reloaded)
 
 
 def _jobs(place: Place) -> int:
     pools = get_json(f"{place.url}/api/v1/scrape_pools")["data"]["scrapePools"]
     return len(pools or [])
+
+
+def _reloaded(place: Place) -> float:
+    found = get_json(f"{place.url}/api/v1/query?{urlencode(_FORM)}")["data"]["result"]
+    return max((float(series["value"][1]) for series in found), default=0.0)
 
 
 APPLICATION = Application(
@@ -65,13 +72,13 @@ APPLICATION = Application(
     start=start,
     polls=(
         Poll("/api/v1/status/config", add_job, name="config"),
-        Poll("/api/v1/scrape_pools", add_job, name="pools"),
+        Poll(f"/api/v1/query?{urlencode(_FORM)}", add_job, name="query"),
         Poll(
             "/api/v1/query",
             add_job,
             method="POST",
             headers={"Content-Type": "application/x-www-form-urlencoded"},
-            body=urlencode({"query": "prometheus_sd_discovered_targets > 0"}).encode(),
+            body=urlencode(_FORM).encode(),
             name="query by POST",
         ),
     ),
@@ -79,7 +86,7 @@ APPLICATION = Application(
 [[routes]]
 path = "/api/v1/query"
 step = "poll"
-ignore = ["data.result[*].value[0]"]
+ignore = ["data.result[*].value[0]"]   # the time of the query
 
 [[routes]]
 path = "/api/v1/targets"
@@ -93,5 +100,5 @@ step = "poll"
     noticed="values of a query, states of the targets, alerts",
     remark="a query has the time of its evaluation beside each value",
     paths=("/", "/graph", "/-/healthy", "/api/v1/status/config", "/api/v1/query?query=1", "/nope"),
-    unstable=(r'"value":\[[\d.]+,',),
+    unstable=(r'"(value|result)":\[[\d.]+,',),
 )

@@ -1,5 +1,6 @@
 """RQ dashboard: queues and jobs of RQ on Valkey, which its page asks for every few seconds."""
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,10 +31,9 @@ def start(place: Place) -> Iterator[None]:
 
 
 def enqueue(place: Place) -> None:
-    with place.running(
-        *(place.command("python"), "-c", _ENQUEUE, (place.folder / "url").read_text()), ready=0
-    ) as process:
-        assert process.wait() == 0, place.log()
+    url = (place.folder / "url").read_text()
+    command = [place.command("python"), "-c", _ENQUEUE, url]
+    subprocess.run(command, check=True, cwd=place.folder, capture_output=True)
 
 
 APPLICATION = Application(

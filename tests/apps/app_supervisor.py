@@ -82,6 +82,12 @@ ignore = ['/<name>now</name>\s*<value><int>\d+/', '/uptime [\d:days, ]+/']
 """,
     noticed="states of the processes",
     remark="page and XML-RPC have the uptime of each process, which grows each second",
-    paths=("/", "/index.html", "/stylesheets/supervisor.css", "/logtail/first", "/nothing"),
+    paths=(
+        "/",
+        "/index.html",
+        "/stylesheets/supervisor.css",
+        "/tail.html?processname=first",
+        "/nothing",
+    ),
     unstable=(r"uptime [\d:]+", r"(?m)^Last-Modified: [^\r]*\r\n"),
 )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # An application of Java's size needs seconds to start; on a busy machine more.
-START_SECONDS = 60.0
+START_SECONDS = 90.0
 STOP_SECONDS = 5.0
 # How often a process that starts is asked.
 _PAUSE_SECONDS = 0.02
@@ -51,7 +51,7 @@ class Place:
 
     @contextmanager
     def running(
-        self, *command: str, env: Mapping[str, str] | None = None, ready: int | None = None
+        self, *command: str, env: Mapping[str, str] | None = None
     ) -> Iterator[subprocess.Popen[bytes]]:
         """A process, from the moment at which it accepts connections."""
         with (self.folder / "log.txt").open("ab") as log:
@@ -66,8 +66,7 @@ class Place:
                 start_new_session=True,
             )
         try:
-            port = self.port if ready is None else ready
-            self.until(lambda: process.poll() is not None or (port and accepts(port)))
+            self.until(lambda: process.poll() is not None or accepts(self.port))
             assert process.poll() is None, f"{command[0]} ended:\n{self.log()}"
             yield process
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,12 @@ def ask(
 ) -> bytes:
     """The body of a successful response."""
     request = urllib.request.Request(url, data=body, headers=dict(headers or {}), method=method)
-    with urllib.request.urlopen(request, timeout=SECONDS) as response:
-        found: bytes = response.read()
-        return found
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
+            found: bytes = response.read()
+            return found
+    except urllib.error.HTTPError as error:
+        raise AssertionError(f"{method} {url}: {error.code} {error.read()[:300]!r}") from None
 
 
 def send_json(

@@ -2,6 +2,7 @@
 
 AFTER_METHODS = frozenset(
     {
+        ("apache_webdav", "propfind"),
         ("etcd", "version 3"),
         ("graphql_yoga", "post"),
         ("prometheus", "query by POST"),

@@ -28,7 +28,9 @@ WATCHED_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module", params=APPLICATIONS)
-def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
     application = APPLICATIONS[request.param]
     folder: Path = tmp_path_factory.mktemp(application.name)
     with staged(application, folder) as stage:

@@ -1,0 +1,113 @@
+"""Measures all applications, with long silences and many clients: the report of `scripts/apps`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import outside
+from tests.apps import budget
+from tests.apps.catalogue import APPLICATIONS
+from tests.apps.comparison import differences
+from tests.apps.later import AFTER_METHODS
+from tests.apps.stage import staged
+from tests.apps.waiter import latency, waiting
+
+if TYPE_CHECKING:
+    from tests.apps.application import Application
+    from tests.apps.stage import Stage
+
+PAGE = outside.ROOT / "docs" / "apps-report.md"
+_HEAD = """\
+# Report of `scripts/apps`
+
+`scripts/apps` wrote this on {day}, on a machine with two cores that also ran clients and applications. Delays are in seconds, from the
+end of the change to the response at a waiting client; the promise is `interval` (1 s) and 0.3 s. "Requests" are those that reached the
+application in {watched:.0f} s of silence, for one client and for 50 clients that wait for the same resource.
+
+| application | paths compared, differences | clients poll | delay after 1 s | after 15 s | after {long:.0f} s | requests, 1 client | 50 clients |
+|---|---|---|---|---|---|---|---|
+"""
+WATCHED_SECONDS = 10.0
+_SHORT = (1.0, 15.0)
+
+
+async def _row(application: Application, stage: Stage, long: float) -> list[str]:
+    found = await differences(stage)
+    compared = f"{len(application.paths)}, {len(found)}"
+    rows = []
+    for poll in application.polls:
+        if (application.name, poll.name) in AFTER_METHODS:
+            continue
+        delays = [await latency(stage, poll, quiet) for quiet in (*_SHORT, long)]
+        counts = [await _requests(stage, application, clients) for clients in (1, 50)]
+        cells = [f"`{poll.target}`", *(f"{delay:.2f}" for delay in delays), *map(str, counts)]
+        rows.append(f"| {application.title} | {compared} | {' | '.join(cells)} |")
+    nothing = f"| {application.title} | {compared} | `{application.always_new}`, in vain |||||"
+    return rows or [nothing]
+
+
+async def _requests(stage: Stage, application: Application, clients: int) -> int:
+    poll = application.polls[0]
+    async with waiting(stage, poll, clients) as waiters:
+        began = budget.now()
+        await asyncio.sleep(WATCHED_SECONDS)
+        count = len(stage.relay.since(began))
+        await waiters.change()
+    return count
+
+
+def _measured(name: str, long: float) -> list[str]:
+    application = APPLICATIONS[name]
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="pushhub-apps-") as folder,
+            staged(application, Path(folder)) as stage,
+        ):
+            return asyncio.run(_row(application, stage, long))
+    except pytest.skip.Exception as skipped:
+        return [f"| {application.title} | left out: {skipped} |||||||"]
+
+
+async def _all(names: list[str], long: float, at_a_time: int) -> list[list[str]]:
+    """Several at a time: most of the time is silence."""
+    free = asyncio.Semaphore(at_a_time)
+
+    async def one(name: str) -> list[str]:
+        async with free:
+            began = time.monotonic()
+            rows = await asyncio.to_thread(_measured, name, long)
+            print(f"{name}: {time.monotonic() - began:.0f} s", *rows, sep="\n", file=sys.stderr)
+            return rows
+
+    return await asyncio.gather(*map(one, names))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/apps", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *APPLICATIONS], metavar="NAME")
+    parser.add_argument("--quiet", type=float, default=300.0, help="the longest silence")
+    parser.add_argument("--at-a-time", type=int, default=4)
+    parser.add_argument("--print", action="store_true", help="do not write the page")
+    given = parser.parse_args()
+    names = given.names or list(APPLICATIONS)
+    rows = asyncio.run(_all(names, given.quiet, given.at_a_time))
+    day = datetime.datetime.now(datetime.UTC).date()
+    head = _HEAD.format(day=day, watched=WATCHED_SECONDS, long=given.quiet)
+    text = head + "\n".join(row for some in rows for row in some) + "\n"
+    if given.names or given.print:
+        print(text)
+    else:
+        PAGE.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
