@@ -45,5 +45,5 @@ def _open_to_all(place: Place) -> None:
     for folder in (place.folder, place.folder / "www"):
         folder.chmod(0o777)
     for folder in place.folder.parents:
-        if folder.stat().st_uid == os.getuid() and str(folder) not in ("/", "/tmp"):  # noqa: S108
+        if folder.stat().st_uid == os.getuid() and str(folder) not in ("/", "/tmp"):
             folder.chmod(folder.stat().st_mode | 0o011)

@@ -58,7 +58,7 @@ class Place:
             process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=os.environ | {"HOME": str(self.folder), "PYTHONWARNINGS": ""} | (env or {}),
+                env={**os.environ, "HOME": str(self.folder), **(env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

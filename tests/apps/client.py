@@ -44,14 +44,15 @@ def post_form(
     url: str, fields: Mapping[str, str], file: tuple[str, str, bytes] | None = None
 ) -> bytes:
     """Send a form as multipart/form-data."""
+    disposition = f"--{_BOUNDARY}\r\nContent-Disposition: form-data"
     parts = [
-        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        f'{disposition}; name="{name}"\r\n\r\n{value}\r\n'.encode()
         for name, value in fields.items()
     ]
     if file:
         name, filename, content = file
-        head = f'Content-Disposition: form-data; name="{name}"; filename="{filename}"'
-        parts.append(f"--{_BOUNDARY}\r\n{head}\r\n\r\n".encode() + content + b"\r\n")
+        head = f'{disposition}; name="{name}"; filename="{filename}"\r\n\r\n'
+        parts.append(head.encode() + content + b"\r\n")
     parts.append(f"--{_BOUNDARY}--\r\n".encode())
     content_type = f"multipart/form-data; boundary={_BOUNDARY}"
     return ask("POST", url, b"".join(parts), {"Content-Type": content_type})

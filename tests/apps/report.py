@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.apps.stage import Stage
 
 PAGE = outside.ROOT / "docs" / "apps-report.md"
+# Lines of a page, and of a table.
+# ruff: noqa: E501
 _HEAD = """\
 # Report of `scripts/apps`
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from tests.apps.relay import Relay
 from tests.serving import Server, serve, until_held
-from tests.wire import Client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from tests.apps.application import Application, Place
+    from tests.wire import Client
 
 METRICS = "/_pushhub/metrics"
 # The time beyond the interval within which a change is told: a fetch, and the way to the client.

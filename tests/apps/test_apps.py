@@ -7,7 +7,7 @@ the budget of an origin allows. `scripts/apps` does the same with longer silence
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +18,9 @@ from tests.apps.comparison import differences
 from tests.apps.later import AFTER_METHODS
 from tests.apps.stage import LATE_SECONDS, Stage, staged
 from tests.apps.waiter import latency, waiting
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Of several changes, one that is told in time shows the pace of the hub; the others may have met a
 # busy machine. With a pause that grows with the silence none would be in time.

@@ -7,13 +7,12 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from tests.wire import Client, Response
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.apps.application import Poll
     from tests.apps.stage import Stage
+    from tests.wire import Client, Response
 
 WAIT = 25
 # The wait, and what a client adds to it.
