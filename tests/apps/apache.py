@@ -44,6 +44,3 @@ def apache(place: Place, modules: tuple[str, ...], config: str) -> Iterator[None
 def _open_to_all(place: Place) -> None:
     for folder in (place.folder, place.folder / "www"):
         folder.chmod(0o777)
-    for folder in place.folder.parents:
-        if folder.stat().st_uid == os.getuid() and str(folder) not in ("/", "/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o011)

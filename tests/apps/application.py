@@ -31,7 +31,7 @@ STOP_SECONDS = 5.0
 # How often a process that starts is asked.
 _PAUSE_SECONDS = 0.02
 # Values of every response that differ between two moments or two connections.
-_ALWAYS_UNSTABLE = (r"(?im)^(date|connection|keep-alive): [^\r\n]*\r\n",)
+ALWAYS_UNSTABLE = (r"(?im)^(date|connection|keep-alive): [^\r\n]*\r\n",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +151,6 @@ class Application:
     def route_tables(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = tomllib.loads(self.routes)["routes"]
         return found
-
-    @property
-    def masks(self) -> tuple[str, ...]:
-        return (*_ALWAYS_UNSTABLE, *self.unstable)
 
     @contextmanager
     def running(self, folder: Path) -> Iterator[Place]:

@@ -14,6 +14,10 @@ SECONDS = 20.0
 _BOUNDARY = "pushhub-apps"
 
 
+class Refused(OSError):
+    """A response that is no success."""
+
+
 def ask(
     method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> bytes:
@@ -24,7 +28,7 @@ def ask(
             found: bytes = response.read()
             return found
     except urllib.error.HTTPError as error:
-        raise AssertionError(f"{method} {url}: {error.code} {error.read()[:300]!r}") from None
+        raise Refused(f"{method} {url}: {error.code} {error.read()[:300]!r}") from None
 
 
 def send_json(

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 import h11
 
+from tests.apps.application import ALWAYS_UNSTABLE
+
 if TYPE_CHECKING:
+    from tests.apps.application import Application
     from tests.apps.stage import Stage
 
 _SECONDS = 30.0
 # A status line of HTTP/1.0 becomes one of HTTP/1.1, as docs/origin.md says.
+_CHUNKED = re.compile(rb"(?im)^transfer-encoding: chunked")
 _STATUS_LINE = re.compile(r"^HTTP/1\.[01]")
 
 
@@ -24,8 +28,7 @@ async def differences(stage: Stage) -> list[str]:
         for encoding in ("identity", "gzip"):
             direct = await _ask(stage.place.port, target, encoding)
             through = await _ask(stage.hub.port, target, encoding)
-            ours = _masked(through, stage.application.masks)
-            theirs = _masked(direct, stage.application.masks)
+            theirs, ours = _comparable(direct, through, stage.application)
             if ours != theirs:
                 found.append(f"{target} ({encoding}):\n{_first_difference(theirs, ours)}")
     return found
@@ -56,27 +59,40 @@ async def _ask(port: int, target: str, encoding: str) -> bytes:
         writer.close()
 
 
-def _masked(response: bytes, masks: tuple[str, ...]) -> str:
-    """The response as text, without what differs between any two responses."""
+def _comparable(direct: bytes, through: bytes, application: Application) -> tuple[str, str]:
+    """Both responses as text, without what differs between any two responses."""
+    pair = [_decoded(response) for response in (direct, through)]
+    masked = [_without(application.unstable, response) for response in pair]
+    if masked != pair:
+        # With a value its length changes, and the framing with the length.
+        masked = [_unframed(response) for response in masked]
+    first, second = (_without(ALWAYS_UNSTABLE, response) for response in masked)
+    return "\n\n".join(first), "\n\n".join(second)
+
+
+def _decoded(response: bytes) -> tuple[str, str]:
+    """Head and body; gzip that is not chunked is decoded, since Django pads gzip at random."""
     head, end, body = response.partition(b"\r\n\r\n")
     head += end[:2]
-    if re.search(rb"(?im)^content-encoding: gzip", head) and not re.search(
-        rb"(?im)^transfer-", head
-    ):
-        # Django pads gzip at random.
+    if re.search(rb"(?im)^content-encoding: gzip", head) and not _CHUNKED.search(head):
         body = gzip.decompress(body)
-        head = re.sub(rb"(?im)^content-length: .*$", b"", head)
-    text, head_text = body.decode("latin-1"), _STATUS_LINE.sub("HTTP/1.1", head.decode("latin-1"))
+        head = re.sub(rb"(?im)^content-length: .*\r\n", b"", head)
+    return _STATUS_LINE.sub("HTTP/1.1", head.decode("latin-1")), body.decode("latin-1")
+
+
+def _without(masks: tuple[str, ...], response: tuple[str, str]) -> tuple[str, str]:
+    head, body = response
     for mask in masks:
-        head_text = re.sub(mask, "", head_text)
-    masked = text
-    for mask in masks:
-        masked = re.sub(mask, "", masked)
-    if masked != text:
-        # With a value its length changes, and the lengths of what it is in.
-        head_text = re.sub(r"(?im)^content-length: \d+", "", head_text)
-        masked = re.sub(r"(?im)^[0-9a-f]+\r\n", "", masked)
-    return f"{head_text}\n\n{masked}"
+        head, body = re.sub(mask, "", head), re.sub(mask, "", body)
+    return head, body
+
+
+def _unframed(response: tuple[str, str]) -> tuple[str, str]:
+    """Without length or chunks."""
+    head, body = response
+    if _CHUNKED.search(head.encode("latin-1")):
+        body = re.sub(r"(?i)(^|\r\n)[0-9a-f]+\r\n(\r\n$)?", "", body)
+    return re.sub(r"(?im)^(content-length|transfer-encoding): [^\r]*\r\n", "", head), body
 
 
 def _first_difference(theirs: str, ours: str) -> str:

@@ -6,8 +6,9 @@ the budget of an origin allows. `scripts/apps` does the same with longer silence
 """
 
 import asyncio
+import tempfile
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +20,6 @@ from tests.apps.later import AFTER_METHODS
 from tests.apps.stage import LATE_SECONDS, Stage, staged
 from tests.apps.waiter import latency, waiting
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 # Of several changes, one that is told in time shows the pace of the hub; the others may have met a
 # busy machine. With a pause that grows with the silence none would be in time.
 TRIES = 4
@@ -31,12 +29,13 @@ WATCHED_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module", params=APPLICATIONS)
-def stage(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stage]:
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     application = APPLICATIONS[request.param]
-    folder: Path = tmp_path_factory.mktemp(application.name)
-    with staged(application, folder) as stage:
+    # pytest's own folders are for their owner alone, and Apache's workers are another user's.
+    with (
+        tempfile.TemporaryDirectory(prefix="pushhub-app-") as folder,
+        staged(application, Path(folder)) as stage,
+    ):
         yield stage
 
 
