@@ -53,6 +53,6 @@ step = "poll"
 ignore = ["header:etag"]
 """,
     noticed="commits, in the log for people and in the protocol of `hg incoming`",
-    remark="",
+    remark="its ETag has whole seconds, which two commits within one second share",
     paths=("/", "/json-log", "/atom-log", "/rev/tip", "/file/tip", "/?cmd=capabilities", "/nope"),
 )

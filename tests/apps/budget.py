@@ -12,8 +12,16 @@ WINDOW = 5.0
 now = time.monotonic
 
 
-def excess(times: list[float], clients: int) -> list[int]:
-    """The numbers of requests in each window that are above the budget; none if it was kept."""
-    allowed = max(FETCH_RATE, clients / REPLACES) * WINDOW
-    windows = [sum(at <= other < at + WINDOW for other in times) for at in times]
-    return [count for count in windows if count > allowed]
+def allowed(clients: int) -> float:
+    """The requests in one window that an origin may receive for so many clients."""
+    return max(FETCH_RATE, clients / REPLACES) * WINDOW
+
+
+def fullest(times: list[float]) -> int:
+    """The number of requests in the fullest window."""
+    times, first, most = sorted(times), 0, 0
+    for last, at in enumerate(times):
+        while times[first] <= at - WINDOW:
+            first += 1
+        most = max(most, last - first + 1)
+    return most

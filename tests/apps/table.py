@@ -38,7 +38,18 @@ def _section(application: Application) -> str:
 def _sentence(text: str) -> str:
     """A sentence begins with a capital letter, but names keep theirs."""
     first = text.split()[0]
-    is_word = first in {"the", "a", "an", "it", "each", "page", "users", "headers", "nothing"}
+    is_word = first in {
+        "the",
+        "a",
+        "an",
+        "it",
+        "its",
+        "each",
+        "page",
+        "users",
+        "headers",
+        "nothing",
+    }
     return text[0].upper() + text[1:] if is_word else text
 
 

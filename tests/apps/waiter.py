@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -108,3 +109,31 @@ async def latency(stage: Stage, poll: Poll, quiet: float) -> float:
     async with waiting(stage, poll, 1) as waiters:
         await asyncio.sleep(quiet)
         return (await waiters.change())[0]
+
+
+async def crowd(
+    stage: Stage, poll: Poll, clients: int, seconds: float
+) -> tuple[list[float], list[float]]:
+    """Clients with a resource each, which wait for some seconds before a change of all: the times
+    of the requests that reach the application, and the delays of the change.
+    """
+    mark = "&" if "?" in poll.target else "?"
+    async with AsyncExitStack() as stack:
+        began = time.monotonic()
+        waiters = []
+        for number in range(clients):
+            own = replace(poll, target=f"{poll.target}{mark}client={number}")
+            waiters.append(Waiter(await stack.enter_async_context(stage.client()), own))
+        # Their first requests pass at their own pace, as those of any client do.
+        await asyncio.gather(*(waiter.open() for waiter in waiters))
+        opened = time.monotonic()
+        for waiter in waiters:
+            waiter.send()
+        together = Waiters(stage, poll, waiters)
+        together.began = began
+        try:
+            await asyncio.sleep(seconds)
+            delays = await together.change()
+        finally:
+            await together.leave()
+        return stage.relay.since(opened), delays
