@@ -10,31 +10,31 @@ from tests.apps.application import Application, Place, Poll
 from tests.apps.client import send_json
 
 _numbers = itertools.count(1)
-_ROOT_PASSWORD = "secret"
+_LOGIN = {"user": "ann", "password": "secret-of-ann"}
 
 
 @contextmanager
 def start(place: Place) -> Iterator[None]:
     data = ("--serverdir", str(place.folder / "data"))
     subprocess.run(
-        [place.command("devpi-init"), *data, "--no-root-pypi", "--root-passwd", _ROOT_PASSWORD],
+        [place.command("devpi-init"), *data, "--no-root-pypi"],
         check=True,
         capture_output=True,
         cwd=place.folder,
     )
     server = place.command("devpi-server")
     with place.running(server, *data, "--host", "127.0.0.1", "--port", str(place.port)):
+        send_json("PUT", f"{place.url}/ann", {"password": _LOGIN["password"]})
         change(place)
         yield
 
 
 def change(place: Place) -> None:
     """Create an index, as `devpi index -c` does."""
-    login = {"user": "root", "password": _ROOT_PASSWORD}
-    token = send_json("POST", f"{place.url}/+login", login)["result"]["password"]
-    auth = b64encode(f"root:{token}".encode()).decode()
+    token = send_json("POST", f"{place.url}/+login", _LOGIN)["result"]["password"]
+    auth = b64encode(f"ann:{token}".encode()).decode()
     headers = {"X-Devpi-Auth": auth}
-    send_json("PUT", f"{place.url}/root/dev{next(_numbers)}", {"type": "stage"}, headers)
+    send_json("PUT", f"{place.url}/ann/dev{next(_numbers)}", {"type": "stage"}, headers)
 
 
 APPLICATION = Application(
@@ -43,7 +43,7 @@ APPLICATION = Application(
     server="devpi-server 6.20 of PyPI",
     part="apps",
     start=start,
-    polls=(Poll("/root", change, headers={"Accept": "application/json"}),),
+    polls=(Poll("/ann", change, headers={"Accept": "application/json"}),),
     routes="""\
 [[routes]]
 path = "/*"
@@ -52,5 +52,5 @@ compare = ["header:x-devpi-serial"]
 """,
     noticed="each commit of the server: users, indexes, uploads",
     remark="the header has the version of the whole server, so each URL may wait for it",
-    paths=("/", "/+api", "/root", "/root/dev1", "/root/dev1/+simple/", "/nobody"),
+    paths=("/", "/+api", "/ann", "/ann/dev1", "/ann/dev1/+simple/", "/nobody"),
 )
