@@ -166,6 +166,14 @@ PARTS = {
             lock="tests/peers/bosh",
             without="Strophe.js, stanza.io, Converse.js",
         ),
+        Part("apps", (), setup="tests/apps/setup", without="the applications of PyPI"),
+        Part("js-apps", (), lock="tests/apps/js", without="the applications of npm"),
+        # The programs alone: a service that Debian's package would start is not started.
+        Part("apache", ("/usr/sbin/apache2",), debian="apache2-bin", without="Apache's WebDAV"),
+        Part("etcd", ("etcd",), debian="etcd-server", without="etcd"),
+        Part("gitweb", ("/usr/share/gitweb/gitweb.cgi",), debian="gitweb", without="gitweb"),
+        Part("nginx", ("/usr/sbin/nginx",), debian="nginx-light", without="nginx's listings"),
+        Part("prometheus", ("prometheus",), debian="prometheus", without="Prometheus"),
     ]
 }
 

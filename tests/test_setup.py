@@ -30,6 +30,7 @@ def git_locks() -> list[str]:
         "requirements-dev.txt",
         "requirements-pip.txt",
         "examples/requirements.txt",
+        "tests/apps/python.txt",
         "tests/fuzz/atheris.txt",
         "tests/node.txt",
         "tests/openapi/schemathesis.txt",
@@ -45,7 +46,10 @@ def installed() -> dict[tuple[str, str], Distribution]:
     """What is installed for developing and as outside parts, by name and version."""
     folders = [
         str(folder)
-        for venv in (*(ROOT / ".outside").iterdir(), Path(sys.prefix))
+        for venv in (
+            *(ROOT / ".outside" / name for name in ("examples", "apps", "atheris", "schemathesis")),
+            Path(sys.prefix),
+        )
         for folder in venv.glob("lib/python3*/site-packages")
     ]
     return {

@@ -59,6 +59,13 @@ class ChangeRule:
     def __bool__(self) -> bool:
         return bool(self._headers or self._json or self._text)
 
+    @property
+    def ignores_tag(self) -> bool:
+        """Whether the origin's `ETag` says nothing: it differs each time, or stays the same over a
+        change (such as a time in whole seconds). So a fetch must not be conditional.
+        """
+        return not self._only and b"etag" in self._headers
+
     def codings(self, codings: str) -> str:
         """The codings that a fetch offers to the origin: with a rule, only those that can be
         decoded.

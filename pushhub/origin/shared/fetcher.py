@@ -82,11 +82,12 @@ class Fetcher:
         self, key: Key, pairs: Pairs, known: Representation | None, route: Route
     ) -> FetchResult:
         """GET the resource of a key with the headers of `headers_for`; conditionally, if a
-        representation with the origin's own validator is known. The route says what counts as a
-        change.
+        representation with the origin's own validator is known, which the route does not ignore.
+        The route says what counts as a change.
         """
         rule = change_rule(route)
-        if known is not None and known.own_tag and (etag := known.header(b"etag")):
+        conditional = known is not None and known.own_tag and not rule.ignores_tag
+        if conditional and known and (etag := known.header(b"etag")):
             pairs = (*pairs, (b"If-None-Match", etag))
         if codings := rule.codings(key.codings):
             pairs = (*pairs, (b"Accept-Encoding", codings.encode()))

@@ -17,6 +17,7 @@ from tests.serving import SOON, Server, serve
 
 INTERVAL = 0.1
 ROUTES = [
+    {"path": "/seconds", "step": "poll", "interval": INTERVAL, "ignore": ["header:etag"]},
     {"path": "/rows", "step": "poll", "interval": INTERVAL, "ignore": ["ms"]},
     {"path": "/*", "step": "poll", "interval": INTERVAL},
 ]
@@ -61,6 +62,19 @@ async def test_an_ignored_value_ends_no_wait(front: Front) -> None:
     async with front.waiting("/rows", plain.headers["etag"]) as answer:
         await front.parked(1)
         assert not answer.done()
+
+
+async def test_a_tag_that_stays_over_a_change_hides_it_from_no_client(front: Front) -> None:
+    """The `ETag` of hgweb has whole seconds: of two changes within one, the second keeps the first
+    one's tag, and a conditional fetch would get 304 until the next change.
+    """
+    front.api.set("/seconds", "first", '"1796044341"')
+    first = await front.wait("/seconds")
+    async with front.waiting("/seconds", first.headers["etag"]) as answer:
+        await front.parked(1)
+        front.api.set("/seconds", "second", '"1796044341"')
+        assert (await answer).body == b"second"
+    assert not any("if-none-match" in asked.headers for asked in front.api.asked)
 
 
 @pytest.mark.slow

@@ -1,0 +1,107 @@
+"""A sample API of Django REST framework, with the middlewares that Django's projects have."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.apps.application import Application, Place, Poll
+from tests.apps.client import send_json
+
+_PROJECT = """
+import sys
+from django.conf import settings
+from django.db import connection, models
+
+settings.configure(
+    DEBUG=True, SECRET_KEY="sample", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "sample.db"}},
+    INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth",
+                    "django.contrib.staticfiles", "rest_framework"],
+    MIDDLEWARE=["django.middleware.gzip.GZipMiddleware",
+                "django.middleware.security.SecurityMiddleware",
+                "django.middleware.common.CommonMiddleware",
+                "django.middleware.csrf.CsrfViewMiddleware"],
+    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
+    STATIC_URL="/static/", DEFAULT_AUTO_FIELD="django.db.models.AutoField",
+    REST_FRAMEWORK={"DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+                    "PAGE_SIZE": 50, "DEFAULT_AUTHENTICATION_CLASSES": []},
+)
+import django
+django.setup()
+from django.urls import include, path
+from rest_framework import routers, serializers, viewsets
+
+class Order(models.Model):
+    text = models.CharField(max_length=200)
+    class Meta:
+        app_label = "sample"
+
+class OrderSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Order
+        fields = ["id", "text"]
+
+class Orders(viewsets.ModelViewSet):
+    queryset = Order.objects.order_by("-id")
+    serializer_class = OrderSerializer
+
+router = routers.DefaultRouter()
+router.register("orders", Orders)
+urlpatterns = [path("", include(router.urls))]
+
+if __name__ == "__main__":
+    from django.core.management import execute_from_command_line
+    with connection.schema_editor() as editor:
+        editor.create_model(Order)
+    for number in range(20):
+        Order.objects.create(text=f"the first order, number {number}")
+    execute_from_command_line(["sample", "runserver", "--noreload", "--insecure", sys.argv[1]])
+"""
+
+
+@contextmanager
+def start(place: Place) -> Iterator[None]:
+    (place.folder / "sample.py").write_text(_PROJECT)
+    with place.running(place.command("python"), "sample.py", f"127.0.0.1:{place.port}"):
+        yield
+
+
+def create(place: Place) -> None:
+    send_json("POST", f"{place.url}/orders/", {"text": "another order"})
+
+
+APPLICATION = Application(
+    name="django_rest",
+    title="Django REST framework",
+    server="djangorestframework 3.18 of PyPI, on Django's own server",
+    part="apps",
+    start=start,
+    polls=(
+        Poll("/orders/?format=json", create, name="plain"),
+        Poll("/orders/?format=json", create, name="gzip", headers={"Accept-Encoding": "gzip"}),
+    ),
+    routes="""\
+[[routes]]
+path = "/orders/"
+step = "poll"
+""",
+    noticed="rows of the table",
+    remark="Django pads gzip at random; pushhub compares the decoded body",
+    paths=(
+        "/",
+        "/orders/",
+        "/orders/?format=json",
+        "/orders/?format=api",
+        "/orders/1/",
+        "/orders/1/?format=json",
+        "/orders/999/",
+        "/orders",
+        "/static/rest_framework/css/default.css",
+    ),
+    unstable=(
+        r'csrfToken: "\w+"',
+        r'"csrfToken":\s*"\w+"',
+        r"csrftoken=\w+",
+        r'csrfmiddlewaretoken" value="\w+"',
+        r"expires=[^;]*",
+    ),
+)

@@ -1,0 +1,67 @@
+"""nginx: a folder of files with its listing as JSON, and its page of figures."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.apps.application import Application, Place, Poll
+
+_numbers = itertools.count(1)
+_CONFIG = """
+daemon off;
+{user}
+pid nginx.pid;
+error_log error.log;
+events {{}}
+http {{
+  access_log off;
+  client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;
+  uwsgi_temp_path tmp; scgi_temp_path tmp;
+  server {{
+    listen 127.0.0.1:{port};
+    root {folder}/www;
+    location / {{ autoindex on; autoindex_format json; }}
+    location = /status {{ stub_status; }}
+  }}
+}}
+"""
+
+
+@contextmanager
+def start(place: Place) -> Iterator[None]:
+    (place.folder / "www").mkdir()
+    write(place)
+    # Started as root, its workers would run as another user, who cannot read the folder.
+    user = "user root;" if os.geteuid() == 0 else ""
+    text = _CONFIG.format(user=user, folder=place.folder, port=place.port)
+    (place.folder / "nginx.conf").write_text(text)
+    prefix = ("-p", str(place.folder), "-c", "nginx.conf", "-e", "error.log")
+    with place.running("/usr/sbin/nginx", *prefix):
+        yield
+
+
+def write(place: Place) -> None:
+    number = next(_numbers)
+    text = f"report {number}".ljust(8 + number)
+    (place.folder / "www" / "report.txt").write_text(text)
+    (place.folder / "www" / f"report-{number}.txt").write_text(text)
+
+
+APPLICATION = Application(
+    name="nginx",
+    title="nginx",
+    server="Debian's nginx, 1.22: files, autoindex, stub_status",
+    part="nginx",
+    start=start,
+    polls=(Poll("/", write, name="listing"), Poll("/report.txt", write, name="file")),
+    always_new="/status",
+    routes="""\
+[[routes]]
+path = "/*"
+step = "poll"
+""",
+    noticed="names and sizes in the listing, the ETag of a file",
+    remark="stub_status counts its own requests, so nothing can wait for it",
+    paths=("/", "/report.txt", "/nothing.txt"),
+)

@@ -1,0 +1,87 @@
+"""Verdaccio: a registry of npm, whose documents of packages npm polls."""
+
+import base64
+import hashlib
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests import outside
+from tests.apps.application import Application, Place, Poll, node
+from tests.apps.client import send_json
+
+_numbers = itertools.count(1)
+_CONFIG = """
+storage: ./storage
+auth:
+  htpasswd:
+    file: ./htpasswd
+packages:
+  "**":
+    access: $all
+    publish: $all
+web:
+  enable: true
+log: {type: stdout, format: pretty, level: warn}
+"""
+
+
+@contextmanager
+def start(place: Place) -> Iterator[None]:
+    (place.folder / "config.yaml").write_text(_CONFIG)
+    script = f"{outside.require('js-apps')}/verdaccio/bin/verdaccio"
+    listen = ("--listen", f"127.0.0.1:{place.port}", "--config", "config.yaml")
+    with place.running(node(), script, *listen):
+        publish(place)
+        yield
+
+
+def publish(place: Place) -> None:
+    """What `npm publish` sends."""
+    version = f"1.0.{next(_numbers)}"
+    archive = f"shop-{version}.tgz"
+    data = f"package {version}".encode()
+    about: dict[str, Any] = {"name": "shop", "version": version, "readme": ""}
+    about["dist"] = {
+        "tarball": f"{place.url}/shop/-/{archive}",
+        "shasum": hashlib.sha1(data).hexdigest(),
+    }
+    attachment = {
+        "content_type": "application/octet-stream",
+        "data": base64.b64encode(data).decode(),
+        "length": len(data),
+    }
+    document = {
+        "_id": "shop",
+        "name": "shop",
+        "dist-tags": {"latest": version},
+        "versions": {version: about},
+        "_attachments": {archive: attachment},
+    }
+    user = {"name": "ann", "password": "secret-of-ann"}
+    login = f"{place.url}/-/user/org.couchdb.user:ann"
+    # The second login needs the password, the first one makes the account.
+    basic = base64.b64encode(b"ann:secret-of-ann").decode()
+    known = {} if version == "1.0.1" else {"Authorization": f"Basic {basic}"}
+    token = send_json("PUT", login, user, known)["token"]
+    send_json("PUT", f"{place.url}/shop", document, {"Authorization": f"Bearer {token}"})
+
+
+APPLICATION = Application(
+    name="verdaccio",
+    title="Verdaccio",
+    server="verdaccio 6.1 of npm",
+    part="js-apps",
+    start=start,
+    polls=(Poll("/shop", publish),),
+    routes="""\
+[[routes]]
+path = "/shop"
+step = "poll"
+""",
+    noticed="the ETag of a package's document",
+    remark="a route for each package, or `/{package}`",
+    paths=("/", "/shop", "/-/ping", "/-/v1/search?text=shop", "/nothing"),
+    unstable=(r"(?im)^x-ratelimit-[^\r]*\r\n", r"(?im)^ratelimit-[^\r]*\r\n"),
+)

@@ -1,0 +1,117 @@
+"""Applications that this project did not write, upgraded by routes lines alone.
+
+Each is tested in the same way: it is identical to the byte for clients that do not opt in; a client
+that waits is told each change within the interval; and the hub asks the application no more than
+the budget of an origin allows. `scripts/apps` does the same with longer silences and more clients.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.apps import budget
+from tests.apps.application import Application, Poll
+from tests.apps.catalogue import APPLICATIONS
+from tests.apps.comparison import differences
+from tests.apps.later import AFTER_METHODS, AFTER_PACE
+from tests.apps.stage import LATE_SECONDS, Stage, staged
+from tests.apps.waiter import crowd, latency, waiting
+
+# Of several changes, one that is told in time shows the pace of the hub; the others may have met a
+# busy machine. With a pause that grows with the silence none would be in time.
+TRIES = 4
+LONG_QUIET = 15.0
+CLIENTS = 50
+CROWDED = "nginx"
+CROWD = 200
+WATCHED_SECONDS = 3.0
+# A busy machine starts devpi-server and a hub in more than a minute.
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module", params=APPLICATIONS)
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    application = APPLICATIONS[request.param]
+    # pytest's own folders are for their owner alone, and Apache's workers are another user's.
+    with (
+        tempfile.TemporaryDirectory(prefix="pushhub-app-") as folder,
+        staged(application, Path(folder)) as stage,
+    ):
+        yield stage
+
+
+def polls(application: Application) -> list[Poll]:
+    """The polls that the hub can upgrade."""
+    return [
+        poll for poll in application.polls if (application.name, poll.name) not in AFTER_METHODS
+    ]
+
+
+async def test_identical_for_clients_that_do_not_opt_in(stage: Stage) -> None:
+    found = await differences(stage)
+    assert not found, "\n\n".join(found)
+
+
+async def test_each_change_is_told_within_the_interval(stage: Stage) -> None:
+    for poll in polls(stage.application):
+        times = []
+        for _ in range(TRIES):
+            times.append(await latency(stage, poll, quiet=1.0))
+            if times[-1] <= stage.interval + LATE_SECONDS:
+                break
+        assert min(times) <= stage.interval + LATE_SECONDS, (poll.target, times)
+
+
+async def test_a_change_is_told_after_a_silence(stage: Stage) -> None:
+    if not stage.application.long_quiet:
+        pytest.skip("scripts/apps waits for it")
+    poll, times = polls(stage.application)[0], []
+    for _ in range(2):
+        times.append(await latency(stage, poll, quiet=LONG_QUIET))
+        if times[-1] <= stage.interval + LATE_SECONDS:
+            break
+    assert min(times) <= stage.interval + LATE_SECONDS, times
+
+
+@pytest.mark.parametrize("clients", [1, CLIENTS])
+async def test_the_application_is_asked_within_the_budget(stage: Stage, clients: int) -> None:
+    if not stage.application.polls:
+        pytest.skip("nothing can be waited for")
+    poll = polls(stage.application)[0]
+    async with waiting(stage, poll, clients) as waiters:
+        began = budget.now()
+        await asyncio.sleep(WATCHED_SECONDS)
+        # Silence: one request per interval for all clients.
+        quiet = stage.relay.since(began)
+        assert len(quiet) <= WATCHED_SECONDS / stage.interval + 1, len(quiet)
+        await waiters.change()
+    assert budget.fullest(stage.relay.since(waiters.began)) <= budget.allowed(clients)
+
+
+async def test_a_crowd_with_a_resource_each_costs_no_more_than_its_polling(stage: Stage) -> None:
+    if stage.application.name != CROWDED:
+        pytest.skip("one application that is fast enough will do")
+    if "crowd" in AFTER_PACE:
+        pytest.skip("needs the budget of an origin")
+    times, _ = await crowd(stage, stage.application.polls[0], CROWD, 3 * WATCHED_SECONDS)
+    assert budget.fullest(times) <= budget.allowed(CROWD)
+
+
+async def test_a_resource_that_is_always_new_keeps_its_clients_polling(stage: Stage) -> None:
+    target = stage.application.always_new
+    if not target:
+        pytest.skip("each of its resources can be waited for")
+    async with stage.client() as client:
+        etag = ""
+        for _ in range(30):
+            headers = {"prefer": "wait=25"} | ({"if-none-match": etag} if etag else {})
+            answer = await client.ask("GET", target, headers)
+            assert answer.status == 200
+            if "preference-applied" not in answer.headers:
+                break
+            etag = answer.headers["etag"]
+    assert "preference-applied" not in answer.headers
+    stage.hub.output.find(stage.log_of_always_new, 10)
