@@ -10,6 +10,7 @@ from pushhub.http.path_pattern import parse_pattern, readings
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.origin.shared.channel_cleanup import ChannelCleanup
 from pushhub.origin.shared.fetch_claims import FetchClaims
+from pushhub.origin.shared.fetch_pace import FetchPace
 from pushhub.origin.shared.fetcher import Fetcher
 from pushhub.origin.shared.key import Key, counts
 from pushhub.origin.shared.resource import Resource
@@ -84,6 +85,7 @@ class ResourceTable:
         settings: Settings,
         refuse: Callable[[Problem], Response],
         uniform: Callable[[float, float], float],
+        new_name: Callable[[], str],
     ) -> None:
         self.origin = origin
         self.hub = hub
@@ -93,6 +95,7 @@ class ResourceTable:
         self.fetcher = Fetcher(origin.client, settings.forwarded, settings.origin_fetches)
         self.claims = FetchClaims(hub)
         self.unshared = UnsharedLog(hub)
+        self.pace = FetchPace(hub, self.__iter__, settings, new_name)
         self.served_from_memory = 0
         """Requests that were completed or parked without a fetch."""
         self.served_after_fetch = 0
@@ -197,7 +200,7 @@ class ResourceTable:
 
     def forget(self, resource: Resource) -> None:
         """Remove a resource without waiting requests."""
-        self.hub.wheel.clear(resource)
+        resource.leave()
         if self._resources.pop(resource.channel, None) is not None:
             self.size -= resource.size
         if resource.state.events.published and self.hub.store.certain:
