@@ -93,14 +93,19 @@ class Fetcher:
         result: FetchResult
         async with self._slots:
             try:
-                result = await self._fetch(key, pairs, known, rule)
+                result = await self._fetch(key, pairs, known, rule, route)
             except Problem as problem:
                 result = FetchFailed(problem)
         self.results[result.label] += 1
         return result
 
     async def _fetch(
-        self, key: Key, pairs: Pairs, known: Representation | None, rule: ChangeRule
+        self,
+        key: Key,
+        pairs: Pairs,
+        known: Representation | None,
+        rule: ChangeRule,
+        route: Route,
     ) -> FetchResult:
         response = await self._client.request("GET", key.url, pairs)
         try:
@@ -119,6 +124,8 @@ class Fetcher:
             headers = tuple(pair for pair in headers if pair[0].lower() != b"set-cookie")
             error = Representation(response.status, response.reason, headers, bytes(body))
             return FetchFailed(None, error, _retry_after(error))
+        if route.drop_set_cookie:
+            headers = _without_cookies(headers, route.drop_set_cookie)
         representation = Representation(
             response.status, response.reason, headers, bytes(body), rule
         )
@@ -133,6 +140,10 @@ class Fetcher:
         """
         names = {*(name.encode("latin-1") for name in key.names), b"host"}
         kept = tuple(pair for pair in request.pairs if pair[0].lower() in names)
+        if request.match.route.identity_cookies:
+            kept = tuple(pair for pair in kept if pair[0].lower() != b"cookie")
+            if key.cookies:
+                kept += ((b"Cookie", key.cookies.encode("latin-1")),)
         if b"user-agent" not in names:
             kept += (USER_AGENT,)
         fetch = ProxiedRequest(
@@ -163,6 +174,16 @@ def shareable_vary(headers: Headers, *, personal: bool) -> frozenset[str] | str:
     if not personal and "private" in directives(cache_control):
         return "the response is private, and no header names the client"
     return vary
+
+
+def _without_cookies(headers: Headers, names: tuple[str, ...]) -> Headers:
+    """The headers of a response without the `Set-Cookie` lines of these cookies."""
+    dropped = {name.encode() for name in names}
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if name.lower() != b"set-cookie" or value.partition(b"=")[0].strip() not in dropped
+    )
 
 
 def _retry_after(representation: Representation) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from hashlib import blake2b
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from pushhub.http.accept import accepted_codings
@@ -58,7 +59,7 @@ _USUAL = frozenset({"", "close", "keep-alive"})
 
 def counts(name: str, route: Route) -> bool:
     """Whether a header of this lower-case name is part of a resource's identity."""
-    if name in route.vary or name in route.identity:
+    if name in route.vary or name in route.identity_headers:
         return True
     return name not in _CREDENTIALS and _IGNORED.fullmatch(name) is None
 
@@ -67,9 +68,13 @@ class Key:
     """The identity of a resource. Equal keys name the same resource, on every node.
 
     `names` are the headers that are part of it, and `channel` is derived from their values.
+    `cookies` is the value of `Cookie` that counts: where the route names cookies, those alone.
     """
 
-    __slots__ = ("channel", "codings", "names", "path", "personal", "query", "target", "trusted")
+    __slots__ = (
+        *("channel", "codings", "cookies", "names", "path", "personal", "query"),
+        *("target", "trusted"),
+    )
 
     def __init__(self, request: ProxiedRequest, more: Iterable[str] = ()) -> None:
         """The key of a request whose wait is parsed. `more` are header names that the resource is
@@ -85,13 +90,19 @@ class Key:
         own = {name for name in headers if counts(name, route)} - {"connection"}
         if headers.get("connection", "").lower() not in _USUAL:
             own.add("connection")
-        self.names = tuple(sorted({*route.vary, *route.identity, *more, *own}))
+        self.names = tuple(sorted({*route.vary, *route.identity_headers, *more, *own}))
         # Whether the request names its user.
-        self.personal = any(headers.get(name) for name in route.identity)
+        self.cookies = named_cookies(headers.get("cookie", ""), route.identity_cookies)
+        self.personal = any(
+            self.cookies if name == "cookie" else headers.get(name)
+            for name in route.identity_headers
+        )
         # Whether a trusted proxy sent the request; None if that makes no difference.
         self.trusted = None if _FROM_PROXY.isdisjoint(own) else request.trusted
         hash = blake2b(digest_size=16)
-        values = (headers.get(name, "") for name in self.names)
+        values = (
+            self.cookies if name == "cookie" else headers.get(name, "") for name in self.names
+        )
         trusted = ("trusted",) if self.trusted else ()
         parts = (self.url, headers.get("host", ""), self.codings, *trusted, *self.names, *values)
         for part in parts:
@@ -112,6 +123,18 @@ class Key:
 
     def __repr__(self) -> str:
         return f"<Key {self.url} {self.channel}>"
+
+
+def named_cookies(header: str, names: frozenset[str]) -> str:
+    """The cookies of these names in a `Cookie` header, in a fixed order; all of them without
+    names. Of several cookies with one name all count: origins differ in which they read.
+    """
+    if not names or not header:
+        return header
+    pairs = (part.strip(" \t").partition("=") for part in header.split(";"))
+    kept = [(name.rstrip(" \t"), f"{name}={value}") for name, equals, value in pairs if equals]
+    # The order of cookies with different names has no meaning (RFC 6265 §5.4).
+    return "; ".join(text for name, text in sorted(kept, key=itemgetter(0)) if name in names)
 
 
 def codings(accept: str) -> str:
