@@ -17,6 +17,9 @@ _HOST = re.compile(r"(?:\*\.)?[0-9A-Za-z_-][0-9A-Za-z._-]*|\*|\[[0-9A-Fa-f:.]+\]
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 # RFC 6265 §4.1.1: the name of a cookie is a token, and its case counts.
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
+# Methods that write by definition, or whose response is no representation (RFC 9110 §9.3).
+_NO_READS = frozenset({"CONNECT", "DELETE", "HEAD", "OPTIONS", "PATCH", "PUT", "TRACE", "TRACK"})
 # In `identity`: one cookie, and not all of them.
 COOKIE = "cookie:"
 # The highest port.
@@ -44,6 +47,14 @@ def _identity(name: str) -> str:
     return name
 
 
+def _method(name: str) -> str:
+    if not _METHOD.fullmatch(name):
+        raise ValueError(f"{name!r} is no method; write it in capitals, such as POST.")
+    if name in _NO_READS:
+        raise ValueError(f"{name} does not read a resource, so it cannot wait.")
+    return name
+
+
 def _cookie(name: str) -> str:
     if not _COOKIE_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name of a cookie.")
@@ -58,6 +69,7 @@ def _selector(text: str) -> str:
 Target = Annotated[str, AfterValidator(_target)]
 SelectorText = Annotated[str, AfterValidator(_selector)]
 IdentityName = Annotated[str, AfterValidator(_identity)]
+Method = Annotated[str, AfterValidator(_method)]
 CookieName = Annotated[str, AfterValidator(_cookie)]
 HeaderName = Annotated[str, AfterValidator(_header)]
 # An interval below 50 ms needs notifications instead; one above a day is nearly never.
@@ -210,6 +222,26 @@ class Route(BaseModel):
             max_length=32,
         ),
     ] = ("authorization", "cookie")
+    methods: Annotated[
+        tuple[Method, ...],
+        Field(
+            description="The methods of requests that may wait. Name another one than GET (`POST` "
+            "for a query language, `PROPFIND`, `REPORT`) only where it reads: pushhub repeats such "
+            "a request, with its body, as it repeats a GET.",
+            min_length=1,
+            max_length=8,
+        ),
+    ] = ("GET",)
+    # A query is rarely longer, and each resource keeps its body.
+    share_body_bytes: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=65_536,
+            description="The largest body of a request that may wait; a request with a larger one, "
+            "or with a chunked one, passes through.",
+        ),
+    ] = 16_384
     drop_set_cookie: Annotated[
         tuple[CookieName, ...],
         Field(
@@ -272,6 +304,8 @@ class Route(BaseModel):
                 f"'share_addresses' needs step = 'grip'; with {self.step!r} no address makes a "
                 f"difference."
             )
+        if self.methods != ("GET",) and self.step not in ("poll", "notify"):
+            raise ValueError(f"'methods' needs step = 'poll' or 'notify', not {self.step!r}.")
         if self.identity_cookies and "cookie" in self.identity:
             raise ValueError("'identity' has 'cookie', all cookies, or single ones, not both.")
         if self.identity_cookies and self.step not in ("poll", "notify"):

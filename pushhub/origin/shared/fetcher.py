@@ -1,4 +1,4 @@
-"""A shared fetch: one conditional GET at the origin, and whether its response can be shared."""
+"""A shared fetch: one request at the origin, mostly a conditional GET, and whether its response can be shared."""
 
 from __future__ import annotations
 
@@ -81,12 +81,14 @@ class Fetcher:
     async def fetch(
         self, key: Key, pairs: Pairs, known: Representation | None, route: Route
     ) -> FetchResult:
-        """GET the resource of a key with the headers of `headers_for`; conditionally, if a
+        """Fetch the resource of a key with the headers of `headers_for`; conditionally, if a
         representation with the origin's own validator is known. The route says what counts as a
         change.
         """
         rule = change_rule(route)
-        if known is not None and known.own_tag and (etag := known.header(b"etag")):
+        # With another method the condition would ask for a 412 (RFC 9110 §13.1.2).
+        is_get = key.method == "GET"
+        if is_get and known is not None and known.own_tag and (etag := known.header(b"etag")):
             pairs = (*pairs, (b"If-None-Match", etag))
         if codings := rule.codings(key.codings):
             pairs = (*pairs, (b"Accept-Encoding", codings.encode()))
@@ -107,7 +109,7 @@ class Fetcher:
         rule: ChangeRule,
         route: Route,
     ) -> FetchResult:
-        response = await self._client.request("GET", key.url, pairs)
+        response = await self._client.request(key.method, key.url, pairs, key.body or None)
         try:
             if response.status == 304 and known is not None:
                 return Unchanged()
@@ -139,6 +141,8 @@ class Fetcher:
         They name no client, because the fetch serves all of them.
         """
         names = {*(name.encode("latin-1") for name in key.names), b"host"}
+        if key.body is not None:
+            names |= {b"content-type", b"content-length"}
         kept = tuple(pair for pair in request.pairs if pair[0].lower() in names)
         if request.match.route.identity_cookies:
             kept = tuple(pair for pair in kept if pair[0].lower() != b"cookie")
@@ -147,7 +151,7 @@ class Fetcher:
         if b"user-agent" not in names:
             kept += (USER_AGENT,)
         fetch = ProxiedRequest(
-            "GET", request.target, kept, trusted=request.trusted, scheme=request.scheme
+            key.method, request.target, kept, trusted=request.trusted, scheme=request.scheme
         )
         return to_origin(fetch, self._style)
 

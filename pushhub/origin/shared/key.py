@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from pushhub.http.accept import accepted_codings
+from pushhub.origin.shared.request_body import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,14 +73,18 @@ class Key:
     """
 
     __slots__ = (
-        *("channel", "codings", "cookies", "names", "path", "personal", "query"),
-        *("target", "trusted"),
+        *("body", "channel", "codings", "cookies", "method", "names", "path", "personal"),
+        *("query", "target", "trusted"),
     )
 
-    def __init__(self, request: ProxiedRequest, more: Iterable[str] = ()) -> None:
+    def __init__(
+        self, request: ProxiedRequest, more: Iterable[str] = (), body: bytes | None = None
+    ) -> None:
         """The key of a request whose wait is parsed. `more` are header names that the resource is
-        known to vary by, in addition to the route's.
+        known to vary by, in addition to the route's. `body` is that of a request that is no GET.
         """
+        self.method = request.method
+        self.body = body
         route = request.match.route
         self.target = request.match.target
         self.path = request.path
@@ -88,6 +93,9 @@ class Key:
         self.codings = codings(headers.get("accept-encoding", ""))
         # `Connection` may name headers, which the origin does not receive then.
         own = {name for name in headers if counts(name, route)} - {"connection"}
+        if body is not None:
+            # Bodies with the same meaning have different lengths.
+            own.discard("content-length")
         if headers.get("connection", "").lower() not in _USUAL:
             own.add("connection")
         self.names = tuple(sorted({*route.vary, *route.identity_headers, *more, *own}))
@@ -105,6 +113,10 @@ class Key:
         )
         trusted = ("trusted",) if self.trusted else ()
         parts = (self.url, headers.get("host", ""), self.codings, *trusted, *self.names, *values)
+        if self.method != "GET":
+            parts = (*parts, "method", self.method)
+        if body is not None:
+            hash.update(blake2b(key_of(body, headers.get("content-type", ""))).digest())
         for part in parts:
             encoded = part.encode("utf-8", "surrogateescape")
             # With its length, so that no two lists of parts give the same bytes.

@@ -321,8 +321,8 @@ class Resource:
 
     @property
     def size(self) -> int:
-        """Bytes of the body that is kept."""
-        return self.state.size
+        """Bytes of the bodies that are kept: of the response, and of the request."""
+        return self.state.size + len(self.key.body or b"")
 
     # Fetches
 
