@@ -86,9 +86,8 @@ class Client(asyncio.Protocol):
     def _ask(self) -> None:
         if not self.transport.is_closing():
             tag = f'If-None-Match: "{self.version}"\r\n' if self.version else ""
-            self.transport.write(
-                f"GET {self._path} HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=25\r\n{tag}\r\n".encode()
-            )
+            head = f"GET {self._path} HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=25\r\n"
+            self.transport.write(f"{head}{tag}\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -122,8 +121,8 @@ class Figures(NamedTuple):
     missed: int
 
 
-async def measure(kind: str, count: int, changes: int) -> Figures:
-    """One run."""
+async def measure(kind: str, count: int, changes: int, settle: float, between: float) -> Figures:
+    """One run: wait until the pace is steady, then change all resources again and again."""
     scene, loop = Scene(), asyncio.get_running_loop()
     server = await loop.create_server(lambda: Origin(scene), "127.0.0.1", 0, backlog=4096)
     port = server.sockets[0].getsockname()[1]
@@ -137,12 +136,12 @@ async def measure(kind: str, count: int, changes: int) -> Figures:
                 front,
             )
             clients.append(client)
-        await asyncio.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(settle)
         scene.latencies.clear()
         begun, before = time.monotonic(), scene.requests
         for _ in range(changes):
             scene.version, scene.changed = scene.version + 1, time.monotonic()
-            await asyncio.sleep(CHANGE_SECONDS)
+            await asyncio.sleep(between)
         requests = (scene.requests - before) / (time.monotonic() - begun)
         for client in clients:
             client.transport.abort()
@@ -185,11 +184,11 @@ def plot(title: str, unit: str, lines: Sequence[Line], low: float, high: float) 
             f"{tick:g} {unit}</text>"
         )
         tick *= 10 if high / low > 50 else 2
-    for count in COUNTS:
-        parts.append(
-            f'<text x="{x(count):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">'
-            f"{count:,}</text>"
-        )
+    parts += [
+        f'<text x="{x(count):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">'
+        f"{count:,}</text>"
+        for count in COUNTS
+    ]
     for number, (name, points) in enumerate(lines):
         colour = _COLOURS[number % len(_COLOURS)]
         path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in points)
@@ -234,17 +233,23 @@ def main() -> None:
     """Run what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--changes", type=int, default=5)
+    parser.add_argument("--settle", type=float, default=SETTLE_SECONDS, help="seconds before")
+    parser.add_argument("--between", type=float, default=CHANGE_SECONDS, help="two changes")
+    parser.add_argument("--only", help="one run, such as private-2000; --json keeps the others")
     parser.add_argument("--json", type=Path, help="write the figures there, or read them")
     parser.add_argument("--svg", type=Path, help="the folder for the plots")
     parser.add_argument("--plot-only", action="store_true", help="plot the figures of --json")
     options = parser.parse_args()
     rows: dict[str, dict[str, Any]] = {}
-    if options.plot_only:
+    if options.plot_only or options.only:
         rows = json.loads(options.json.read_text())["rows"]
-    else:
+    if not options.plot_only:
         for kind in KINDS:
             for count in COUNTS:
-                figures = uvloop.run(measure(kind, count, options.changes))
+                if options.only not in (None, f"{kind}-{count}"):
+                    continue
+                run = measure(kind, count, options.changes, options.settle, options.between)
+                figures = uvloop.run(run)
                 rows[f"{kind} {count}"] = figures._asdict()
                 print(f"{kind:8} {count:5} {figures}", flush=True)
         if options.json:

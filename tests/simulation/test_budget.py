@@ -76,7 +76,7 @@ def test_all_nodes_together_stay_within_one_budget() -> None:
             assert len(crowd.told) == CLIENTS
             assert min(crowd.told.values()) >= changed
 
-        # Without the log each node keeps its last share. Clients cannot wait, and poll by themselves.
+        # Without the log each node keeps its last share. Clients cannot wait, and poll.
         views = [world.view(node) for node in world.nodes]
         begun = world.now()
         for view in views:

@@ -22,7 +22,7 @@ from pushhub.hub.wheel import OFF, TICK_SECONDS
 from pushhub.log.cursor import Start
 from pushhub.log.event import Draft
 from pushhub.origin.shared.fetch_budget import NOTHING, Budget, Demand, budget_of, step_of
-from pushhub.origin.shared.node_demands import Heartbeat, NodeDemands, origin_id, sample_size
+from pushhub.origin.shared.node_demands import DemandHeartbeat, NodeDemands, origin_id, sample_size
 from pushhub.origin.shared.origin_pace import OriginPace
 from pushhub.store.base import Append, Retention
 
@@ -200,7 +200,7 @@ class FetchPace:
         assert self._nodes is not None
         now = self._hub.now()
         by_id = {origin_id(target): demand for target, demand in demands.items()}
-        draft = Draft(Heartbeat(self._nodes.own, now, by_id).encode())
+        draft = Draft(DemandHeartbeat(self._nodes.own, now, by_id).encode())
         self._sent, self._announced, self._is_sending = now, frozenset(demands), True
         self._hub.record([Append(CHANNEL, draft, RETENTION)], self._was_sent)
 
@@ -214,7 +214,7 @@ class FetchPace:
         return self._hub.store.ready and not self._hub.feed_monitor.disconnected
 
     def _receive(self, event: Event) -> None:
-        heartbeat = Heartbeat.decode(event.data)
+        heartbeat = DemandHeartbeat.decode(event.data)
         if heartbeat is not None and self._nodes is not None:
             self._nodes.receive(heartbeat, self._hub.now())
             self._is_current = False

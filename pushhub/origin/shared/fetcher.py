@@ -1,4 +1,4 @@
-"""A shared fetch: one request at the origin, mostly a conditional GET, and whether its response can be shared."""
+"""A shared fetch: one request, mostly a conditional GET, and whether its response is shared."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def sample_size(origins: int) -> int:
     return max(MIN_SAMPLE, min(MAX_SAMPLE, MAX_HASHES // max(origins, 1)))
 
 
-class Heartbeat(NamedTuple):
+class DemandHeartbeat(NamedTuple):
     """The demands of one node, by `origin_id`. `sent` is a time on the node's own clock."""
 
     node: str
@@ -53,7 +53,7 @@ class Heartbeat(NamedTuple):
         return orjson.dumps([self.node, self.sent, demands])
 
     @classmethod
-    def decode(cls, data: bytes) -> Heartbeat | None:
+    def decode(cls, data: bytes) -> DemandHeartbeat | None:
         """The heartbeat of an event's data; None for one that this version cannot read."""
         try:
             node, sent, demands = orjson.loads(data)
@@ -84,7 +84,7 @@ class NodeDemands:
         # When this node's last heartbeat was sent that came back.
         self._heard = float("-inf")
 
-    def receive(self, heartbeat: Heartbeat, now: float) -> None:
+    def receive(self, heartbeat: DemandHeartbeat, now: float) -> None:
         """Take over a heartbeat. One without demands says that the node needs no share."""
         if heartbeat.node == self.own:
             self._heard = max(self._heard, heartbeat.sent)

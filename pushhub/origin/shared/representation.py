@@ -121,9 +121,9 @@ class Representation:
         """The response for a request that opted in to `wait` seconds; without a wait, as the origin
         sent it.
 
-        Only a 200, or a 207 of WebDAV, has Preference-Applied, by which a client may poll again immediately: clients do
-        not use the tag of any other response. A resource that is always new has none, and its
-        clients keep their old interval.
+        Only a 200, or a 207 of WebDAV, has Preference-Applied, by which a client may poll again
+        immediately: clients do not use the tag of any other response. A resource that is always
+        new has none, and its clients keep their old interval.
         """
         headers = self.headers
         if wait is not None:

@@ -61,9 +61,9 @@ def check_pace(world: World) -> None:
 
 
 def check_budget(world: World) -> None:
-    """All nodes together stay within the budget of the origin, apart from the fetches that requests,
-    notifications and restored feeds cause. A node that has died leaves its share unused, and its
-    clients count twice until the others have noticed.
+    """All nodes together stay within the budget of the origin, apart from the fetches that
+    requests, notifications and restored feeds cause. A node that has died leaves its share
+    unused, and its clients count twice until the others have noticed.
     """
     settings = world.settings()
     waits = sorted(

@@ -19,7 +19,7 @@ from pushhub.origin.shared.node_demands import (
     MAX_NODES,
     OWN_SILENT_SECONDS,
     SILENT_SECONDS,
-    Heartbeat,
+    DemandHeartbeat,
     NodeDemands,
     sample_size,
 )
@@ -161,28 +161,28 @@ def test_a_larger_share_counts_later_and_a_smaller_one_immediately() -> None:
 
 
 def test_a_heartbeat_is_read_as_it_was_written() -> None:
-    heartbeat = Heartbeat("a", 1.5, {"o": demand(3), "p": demand(1, 7)})
-    assert Heartbeat.decode(heartbeat.encode()) == heartbeat
+    heartbeat = DemandHeartbeat("a", 1.5, {"o": demand(3), "p": demand(1, 7)})
+    assert DemandHeartbeat.decode(heartbeat.encode()) == heartbeat
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"{}", b"[]", b'["a",1,[]]', b'["a",1,{"o":[1,2]}]', b"\xff"]
 )
 def test_a_heartbeat_of_another_version_is_none(data: bytes) -> None:
-    assert Heartbeat.decode(data) is None
+    assert DemandHeartbeat.decode(data) is None
 
 
 def test_a_heartbeat_for_the_most_origins_fits_into_an_event() -> None:
     sample = tuple(range(2**32 - sample_size(1000), 2**32))
     steps = tuple((step, 20_000) for step in range(4))
     demands = {f"{number:012x}": Demand(100_000, steps, sample) for number in range(1000)}
-    assert len(Heartbeat("a" * 16, 1e9 + 0.123456, demands).encode()) < 256 * 1024
+    assert len(DemandHeartbeat("a" * 16, 1e9 + 0.123456, demands).encode()) < 256 * 1024
 
 
 def test_a_silent_node_keeps_its_share_until_it_has_stopped() -> None:
     nodes = NodeDemands("me")
-    nodes.receive(Heartbeat("me", 0.0, {"o": demand(1)}), 0.1)
-    nodes.receive(Heartbeat("other", 7.0, {"o": demand(2)}), 0.1)
+    nodes.receive(DemandHeartbeat("me", 0.0, {"o": demand(1)}), 0.1)
+    nodes.receive(DemandHeartbeat("other", 7.0, {"o": demand(2)}), 0.1)
     own, demands = nodes.at("o")
     assert (own.size, len(demands)) == (1, 2)
     assert nodes.is_heard(OWN_SILENT_SECONDS)
@@ -192,14 +192,14 @@ def test_a_silent_node_keeps_its_share_until_it_has_stopped() -> None:
     nodes.expire(SILENT_SECONDS + 0.2)
     assert len(nodes.at("o")[1]) == 1
     # A node that leaves says so.
-    nodes.receive(Heartbeat("me", 9.0, {}), 80)
+    nodes.receive(DemandHeartbeat("me", 9.0, {}), 80)
     assert nodes.at("o") == (NOTHING, [])
 
 
 def test_the_number_of_nodes_is_bounded() -> None:
     nodes = NodeDemands("me")
     for number in range(2 * MAX_NODES):
-        nodes.receive(Heartbeat(str(number), 0.0, {"o": demand(1)}), 0.0)
+        nodes.receive(DemandHeartbeat(str(number), 0.0, {"o": demand(1)}), 0.0)
     assert len(nodes) == MAX_NODES
 
 

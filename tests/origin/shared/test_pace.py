@@ -1,4 +1,4 @@
-"""The pace of shared fetches on virtual time: how late a change is told, and the fetches it costs."""
+"""The pace of shared fetches on virtual time: how late a change is told, and its cost."""
 
 import asyncio
 from bisect import bisect_right
@@ -141,48 +141,54 @@ async def test_a_crowd_costs_no_more_than_its_polling() -> None:
 @virtually
 async def test_no_resource_starves() -> None:
     """Thirty resources at 2 fetches a second: each has its turn once a round."""
-    async with opened(fetch_rate=2, replaces=1000) as front:
-        async with Crowd(front, 30, private=True) as crowd:
-            await asyncio.sleep(5 * MINUTE)
-            begun = front.hub.now()
-            for _ in range(4):
-                assert await crowd.change(18) <= 18
-            passed = front.hub.now() - begun
-            assert busiest(front.client.times, 20, begun) <= 2 * 20 + 1
-            assert len([t for t in front.client.times if t >= begun]) >= 0.85 * 2 * passed
+    async with (
+        opened(fetch_rate=2, replaces=1000) as front,
+        Crowd(front, 30, private=True) as crowd,
+    ):
+        await asyncio.sleep(5 * MINUTE)
+        begun = front.hub.now()
+        for _ in range(4):
+            assert await crowd.change(18) <= 18
+        passed = front.hub.now() - begun
+        assert busiest(front.client.times, 20, begun) <= 2 * 20 + 1
+        assert len([t for t in front.client.times if t >= begun]) >= 0.85 * 2 * passed
 
 
 @virtually
 async def test_the_clients_own_requests_do_not_starve_paced_fetches() -> None:
-    async with opened(fetch_rate=5, replaces=1000) as front:
-        async with Crowd(front, 1, private=False) as crowd:
-            await asyncio.sleep(5)
+    async with (
+        opened(fetch_rate=5, replaces=1000) as front,
+        Crowd(front, 1, private=False) as crowd,
+    ):
+        await asyncio.sleep(5)
 
-            async def flood() -> None:
-                while True:
-                    assert (await front.answer(None)).status == 200
-                    await asyncio.sleep(0.05)
+        async def flood() -> None:
+            while True:
+                assert (await front.answer(None)).status == 200
+                await asyncio.sleep(0.05)
 
-            flooding = asyncio.get_running_loop().create_task(flood())
-            await asyncio.sleep(MINUTE)
-            assert await crowd.change(2.5) <= 2.5
-            flooding.cancel()
+        flooding = asyncio.get_running_loop().create_task(flood())
+        await asyncio.sleep(MINUTE)
+        assert await crowd.change(2.5) <= 2.5
+        flooding.cancel()
 
 
 @virtually
 async def test_a_notification_is_not_delayed_by_the_budget() -> None:
-    async with opened(fetch_rate=1, replaces=1000) as front:
-        async with Crowd(front, 20, private=True) as crowd:
-            await asyncio.sleep(MINUTE)
-            front.client.state += 1
-            front.table.notified(["/r/*"], "turn-1")
-            await asyncio.sleep(0.2)
-            assert {waiter.told[-1][1] for waiter in crowd.waiters} == {front.client.state}
+    async with (
+        opened(fetch_rate=1, replaces=1000) as front,
+        Crowd(front, 20, private=True) as crowd,
+    ):
+        await asyncio.sleep(MINUTE)
+        front.client.state += 1
+        front.table.notified(["/r/*"], "turn-1")
+        await asyncio.sleep(0.2)
+        assert {waiter.told[-1][1] for waiter in crowd.waiters} == {front.client.state}
 
 
 @virtually
 async def test_a_route_that_slows_down_goes_on_doing_so() -> None:
-    async with opened(slowest=8) as front, Crowd(front, 1, private=False) as crowd:
+    async with opened(slowest=8) as front, Crowd(front, 1, private=False):
         await asyncio.sleep(2 * MINUTE)
         times = front.client.times
         assert 7.9 <= times[-1] - times[-2] <= 8.3
@@ -190,14 +196,16 @@ async def test_a_route_that_slows_down_goes_on_doing_so() -> None:
 
 @virtually
 async def test_a_reload_changes_the_budget() -> None:
-    async with opened(fetch_rate=1, replaces=1000) as front:
-        async with Crowd(front, 20, private=True) as crowd:
-            await asyncio.sleep(MINUTE)
-            (pace,) = front.table.pace.origins.values()
-            assert pace.interval >= 20
-            front.origin.configure(
-                front.origin.routes, front.settings.model_copy(update={"fetch_rate": 100.0})
-            )
-            await asyncio.sleep(30)
-            assert pace.interval == 0
-            assert await crowd.change(1.3) <= 1.3
+    async with (
+        opened(fetch_rate=1, replaces=1000) as front,
+        Crowd(front, 20, private=True) as crowd,
+    ):
+        await asyncio.sleep(MINUTE)
+        (pace,) = front.table.pace.origins.values()
+        assert pace.interval >= 20
+        front.origin.configure(
+            front.origin.routes, front.settings.model_copy(update={"fetch_rate": 100.0})
+        )
+        await asyncio.sleep(30)
+        assert pace.interval == 0
+        assert await crowd.change(1.3) <= 1.3

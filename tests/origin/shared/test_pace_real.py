@@ -11,7 +11,6 @@ from tests.origin.apis import Api
 from tests.origin.shared.test_sharing import Front
 from tests.ports import free_port
 from tests.serving import Server, serve
-from tests.wire import Response
 
 # The defaults of a route, and what the issue allows on top.
 INTERVAL_SECONDS, MORE_SECONDS = 1.0, 0.3
@@ -38,7 +37,7 @@ async def test_a_change_is_told_within_the_interval(hub: tuple[Server, int], cli
             tag = f'"{number}"'
             api.set(target, str(number), tag)
             async with AsyncExitStack() as stack:
-                waiting: list[asyncio.Task[Response]] = [
+                waiting = [
                     await stack.enter_async_context(front.waiting(target, tag))
                     for _ in range(clients)
                 ]
