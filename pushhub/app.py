@@ -100,7 +100,13 @@ class App:
             Origin(settings, self.service.proxies) if settings.origin or settings.routes else None
         )
         if self.origin is not None:
-            self.origin.share(hub, settings, self.service.refuse, runtime.uniform)
+            self.origin.share(
+                hub,
+                settings,
+                self.service.refuse,
+                runtime.uniform,
+                lambda: runtime.random_bytes(8).hex(),
+            )
             self.service.notifications = self.origin.notifications
         if self.origin is not None:
             self.origin.grip = GripGateway(
@@ -241,7 +247,7 @@ class App:
         self.service.authority.configure(settings)
         # From here on nothing fails.
         if self.origin is not None and routes is not None:
-            self.origin.routes = routes
+            self.origin.configure(routes, settings)
         if self.xmpp is not None:
             self.xmpp.configure(settings)
         self.settings = settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pushhub.api.metric import Metric, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from pushhub.api.service import Service
 
@@ -21,6 +21,12 @@ def _origin(
         return without if service.notifications is None else read(service.notifications.table)
 
     return value
+
+
+def _paces(table: Any) -> Collection[Any]:
+    """The pace of each origin."""
+    paces: Collection[Any] = table.pace.origins.values()
+    return paces
 
 
 ORIGIN_METRICS: tuple[Metric, ...] = (
@@ -83,5 +89,31 @@ ORIGIN_METRICS: tuple[Metric, ...] = (
         "Fetches that found a change, of shared resources for which every fetch finds one.",
         "counter",
         _origin(lambda table: table.unshared.always_new_fetches),
+    ),
+    Metric(
+        "pushhub_origin_fetch_budget",
+        "Paced fetches a second that this process may send to its origins.",
+        "gauge",
+        _origin(lambda table: round(sum(pace.tokens.rate for pace in _paces(table)), 3)),
+    ),
+    Metric(
+        "pushhub_origin_fetch_due",
+        "Fetches a second that are due by the routes' intervals, on all nodes.",
+        "gauge",
+        _origin(lambda table: round(sum(pace.budget.due for pace in _paces(table)), 3)),
+    ),
+    Metric(
+        "pushhub_origin_stretched_seconds",
+        "The longest interval to which the fetches of an origin are stretched; 0 while none is.",
+        "gauge",
+        _origin(
+            lambda table: round(max((pace.interval for pace in _paces(table)), default=0.0), 3)
+        ),
+    ),
+    Metric(
+        "pushhub_origin_fetch_queue",
+        "Resources that are due and wait for the budget of their origin.",
+        "gauge",
+        _origin(lambda table: sum(map(len, _paces(table)))),
     ),
 )

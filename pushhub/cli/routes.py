@@ -364,7 +364,7 @@ def _print_response(result: Explanation, response: dict[str, Any]) -> None:
 
 def _known(result: Explanation) -> set[str]:
     assert result.match is not None
-    return {*result.match.route.vary, *result.match.route.identity}
+    return {*result.match.route.vary, *result.match.route.identity_headers}
 
 
 def _line(title: str, text: str, word: str = "", colour: str | None = None) -> None:

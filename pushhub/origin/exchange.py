@@ -88,8 +88,13 @@ class ProxyExchange:
         ):
             grip = origin.grip
         try:
-            outcome = None
-            if resource is not None:
+            outcome: Response | Hold | None = None
+            if resource is None and origin.resources is not None and request.method != "GET":
+                resource = origin.resources.get_with_body(request, body)
+                if resource is not None:
+                    wait = request.wait_request
+                    outcome = resource.serve_from_memory(wait.wait, wait.condition)
+            if resource is not None and outcome is None:
                 outcome = await resource.serve_after_fetch(request.wait_request)
             if outcome is not None:
                 self.writer.become(outcome)

@@ -96,15 +96,17 @@ def _outcome(route: Route, request: ProxiedRequest) -> tuple[Outcome, str]:
         return "grip", "The request passes through; if the response has a Grip-Hold, it is held."
     if route.step == "pass":
         return "passed", "The route only passes through."
-    if request.method != "GET":
-        return "passed", f"Only GET waits; {request.method} is passed through."
+    if request.method not in route.methods:
+        return "passed", (
+            f"Only {' and '.join(route.methods)} waits; {request.method} is passed through."
+        )
     if request.needs_origin:
         return "passed", (
             "The request asks for a range, has a body, or has another condition than a comparison "
             "with the resource; so it is passed through."
         )
     if wait_request.wait is None:
-        if route.max_age and not wait_request.passes:
+        if route.max_age and request.method == "GET" and not wait_request.passes:
             return "read", (
                 f"The request did not opt in: the response comes from a fetch of at most "
                 f"{route.max_age:g} s ago, or from a new one that other requests share."

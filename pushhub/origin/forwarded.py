@@ -30,7 +30,7 @@ def strip_forwarding(pairs: Pairs, route: Route) -> Pairs:
     """The headers of a request without the forwarding headers, except those that the route names in
     `vary` or `identity`.
     """
-    significant = {name.encode() for name in (*route.vary, *route.identity)}
+    significant = {name.encode() for name in (*route.vary, *route.identity_headers)}
     kept = []
     for pair in pairs:
         name = pair[0].lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 from typing import TYPE_CHECKING
 
 import structlog
@@ -66,11 +67,20 @@ class Origin:
         settings: Settings,
         refuse: Callable[[Problem], Response],
         uniform: Callable[[float, float], float] = random.uniform,
+        new_name: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
-        """Let requests wait on resources, through `hub`. `refuse` makes a response of a problem."""
+        """Let requests wait on resources, through `hub`. `refuse` makes a response of a problem,
+        and `new_name` draws a name for this node.
+        """
         self.log = hub.log
-        self.resources = ResourceTable(self, hub, settings, refuse, uniform)
+        self.resources = ResourceTable(self, hub, settings, refuse, uniform, new_name)
         self.notifications = Notifications(hub, self.resources)
+
+    def configure(self, routes: Routes, settings: Settings) -> None:
+        """Use the routes and the budget of a reload."""
+        self.routes = routes
+        if self.resources is not None:
+            self.resources.pace.configure(settings)
 
     def route(self, request: ProxiedRequest) -> None:
         """Set the route of a request.
@@ -121,6 +131,8 @@ class Origin:
     def open(self) -> None:
         """Begin to send requests and to receive notifications. The hub is open."""
         self.client.open()
+        if self.resources is not None:
+            self.resources.pace.open()
         if self.notifications is not None:
             self.notifications.open()
         if self.grip is not None:
@@ -128,6 +140,8 @@ class Origin:
 
     async def close(self) -> None:
         """Cancel all tasks, and close every connection to the origin."""
+        if self.resources is not None:
+            self.resources.pace.close()
         if self.notifications is not None:
             self.notifications.close()
         if self.grip is not None:

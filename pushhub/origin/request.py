@@ -20,6 +20,8 @@ Pairs = tuple[tuple[bytes, bytes], ...]
 _ORIGIN_ONLY = frozenset(
     {"content-length", "if-match", "if-range", "if-unmodified-since", "range", "transfer-encoding"}
 )
+# The same for a request whose body is a part of the resource's identity.
+_BODY_ORIGIN_ONLY = _ORIGIN_ONLY - {"content-length"}
 
 
 class ProxiedRequest:
@@ -120,9 +122,10 @@ class ProxiedRequest:
     @property
     def needs_origin(self) -> bool:
         """Whether only the origin can respond: the request has a body, a range, a precondition or
-        an upgrade.
+        an upgrade. A body is part of the identity where the route's methods have one.
         """
-        return self.upgrades or not _ORIGIN_ONLY.isdisjoint(self.headers)
+        needs = _ORIGIN_ONLY if self.method == "GET" else _BODY_ORIGIN_ONLY
+        return self.upgrades or not needs.isdisjoint(self.headers)
 
     @cached_property
     def headers(self) -> Mapping[str, str]:

@@ -51,6 +51,13 @@ def origin_snapshot(table: ResourceTable) -> dict[str, Any]:
         "time": round(hub.clock(), 3),
         "routes": [_route(row, resources, waiting) for row in rows[:MAX_ROUTES]],
         "routes_in_all": len(rows),
+        "paces": [
+            {"origin": target, "share": round(pace.tokens.rate, 2),
+             "budget": round(pace.budget.rate, 2), "due": round(pace.budget.due, 2),
+             "interval": round(pace.interval, 2), "waiting": pace.budget.waiters,
+             "queued": len(pace)}
+            for target, pace in list(table.pace.origins.items())[:MAX_ROUTES]
+        ],
         "resources": [
             _resource(resource, waiters, numbers.get(id(resource.route)), now)
             | {"always_new": always_new, "why": reasons.get(resource.key.path, "")}
@@ -114,7 +121,7 @@ def _resource(resource: Resource, waiting: int, number: int | None, now: float) 
         "waiting": waiting,
         "fetches": resource.fetches,
         "received": resource.state.received,
-        "pause": round(interval.pause, 2) if polls else None,
+        "pause": round(max(interval.pause, resource.stretched), 2) if polls else None,
         "fetched": round(now - verified, 1) if current else None,
         "status": None if newest is None else newest.status,
         "problem": "" if interval.problem is None else interval.problem.detail,

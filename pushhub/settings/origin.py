@@ -106,6 +106,35 @@ class OriginSettings(BaseModel):
             le=10_000,
         ),
     ] = 32
+    # A server that fails at ten requests a second has other troubles.
+    fetch_rate: Annotated[
+        float,
+        setting(
+            ORIGIN,
+            "The number of shared fetches a second that all processes and nodes together may send "
+            "to each origin, however few requests wait. Beyond this budget the interval of all "
+            "resources is stretched.",
+            unit="/s",
+            ge=0.01,
+            le=100_000,
+            reload=True,
+        ),
+    ] = 10.0
+    # README and docs/polling-upgrade.md compare with clients that poll every 5 s.
+    replaces: Annotated[
+        float,
+        setting(
+            ORIGIN,
+            "The interval at which clients polled before they waited. While more than `fetch_rate` "
+            "times this number of requests wait on the resources of an origin, the budget is one "
+            "fetch in this time for each of them, so that a crowd costs no more than its polling "
+            "did.",
+            unit="s",
+            ge=0.1,
+            le=86_400,
+            reload=True,
+        ),
+    ] = 5.0
     grip_key: Annotated[
         str | None,
         setting(

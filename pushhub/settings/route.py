@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -14,6 +15,13 @@ from pushhub.log.channel import check_name
 _TARGET = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?")
 _HOST = re.compile(r"(?:\*\.)?[0-9A-Za-z_-][0-9A-Za-z._-]*|\*|\[[0-9A-Fa-f:.]+\]")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+# RFC 6265 §4.1.1: the name of a cookie is a token, and its case counts.
+_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
+# Methods that write by definition, or whose response is no representation (RFC 9110 §9.3).
+_NO_READS = frozenset({"CONNECT", "DELETE", "HEAD", "OPTIONS", "PATCH", "PUT", "TRACE", "TRACK"})
+# In `identity`: one cookie, and not all of them.
+COOKIE = "cookie:"
 # The highest port.
 _MAX_PORT = 65_535
 
@@ -31,6 +39,28 @@ def _header(name: str) -> str:
     return name.lower()
 
 
+def _identity(name: str) -> str:
+    if not name.startswith(COOKIE):
+        return _header(name)
+    if not _COOKIE_NAME.fullmatch(name.removeprefix(COOKIE)):
+        raise ValueError(f"{name!r} names no cookie; write cookie:sessionid.")
+    return name
+
+
+def _method(name: str) -> str:
+    if not _METHOD.fullmatch(name):
+        raise ValueError(f"{name!r} is no method; write it in capitals, such as POST.")
+    if name in _NO_READS:
+        raise ValueError(f"{name} does not read a resource, so it cannot wait.")
+    return name
+
+
+def _cookie(name: str) -> str:
+    if not _COOKIE_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a cookie.")
+    return name
+
+
 def _selector(text: str) -> str:
     parse_selector(text)
     return text
@@ -38,6 +68,9 @@ def _selector(text: str) -> str:
 
 Target = Annotated[str, AfterValidator(_target)]
 SelectorText = Annotated[str, AfterValidator(_selector)]
+IdentityName = Annotated[str, AfterValidator(_identity)]
+Method = Annotated[str, AfterValidator(_method)]
+CookieName = Annotated[str, AfterValidator(_cookie)]
 HeaderName = Annotated[str, AfterValidator(_header)]
 # An interval below 50 ms needs notifications instead; one above a day is nearly never.
 Interval = Annotated[float, Field(ge=0.05, le=86_400)]
@@ -179,13 +212,45 @@ class Route(BaseModel):
         ),
     ] = ("accept", "accept-language")
     identity: Annotated[
-        tuple[HeaderName, ...],
+        tuple[IdentityName, ...],
         Field(
             description="Request headers that identify the client; a response for one client never "
-            "goes to another. An empty list is for resources that are the same for all clients; "
-            "their shared fetches have no `Cookie` and no `Authorization`."
+            "goes to another. `cookie:sessionid` names one cookie: shared fetches then have the "
+            "named cookies alone, and all others make no difference. An empty list is for "
+            "resources that are the same for all clients; their shared fetches have no `Cookie` "
+            "and no `Authorization`.",
+            max_length=32,
         ),
     ] = ("authorization", "cookie")
+    methods: Annotated[
+        tuple[Method, ...],
+        Field(
+            description="The methods of requests that may wait. Name another one than GET (`POST` "
+            "for a query language, `PROPFIND`, `REPORT`) only where it reads: pushhub repeats such "
+            "a request, with its body, as it repeats a GET.",
+            min_length=1,
+            max_length=8,
+        ),
+    ] = ("GET",)
+    # A query is rarely longer, and each resource keeps its body.
+    share_body_bytes: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=65_536,
+            description="The largest body of a request that may wait; a request with a larger one, "
+            "or with a chunked one, passes through.",
+        ),
+    ] = 16_384
+    drop_set_cookie: Annotated[
+        tuple[CookieName, ...],
+        Field(
+            description="Cookies whose `Set-Cookie` is taken off shared responses, such as "
+            "`csrftoken`, which a response renews: a response that sets no other cookie can be "
+            "shared. Requests that pass through still receive them.",
+            max_length=32,
+        ),
+    ] = ()
     share_addresses: Annotated[
         bool,
         Field(
@@ -207,6 +272,19 @@ class Route(BaseModel):
         """The longest pause between two fetches while a request waits."""
         return self.interval if self.slowest is None else self.slowest
 
+    @cached_property
+    def identity_cookies(self) -> frozenset[str]:
+        """The cookies that identify the client; empty if `identity` names none."""
+        return frozenset(
+            name.removeprefix(COOKIE) for name in self.identity if name.startswith(COOKIE)
+        )
+
+    @cached_property
+    def identity_headers(self) -> tuple[str, ...]:
+        """The headers that identify the client."""
+        headers = [name for name in self.identity if not name.startswith(COOKIE)]
+        return (*headers, "cookie") if self.identity_cookies else tuple(headers)
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if not _HOST.fullmatch(self.host):
@@ -225,6 +303,15 @@ class Route(BaseModel):
             raise ValueError(
                 f"'share_addresses' needs step = 'grip'; with {self.step!r} no address makes a "
                 f"difference."
+            )
+        if self.methods != ("GET",) and self.step not in ("poll", "notify"):
+            raise ValueError(f"'methods' needs step = 'poll' or 'notify', not {self.step!r}.")
+        if self.identity_cookies and "cookie" in self.identity:
+            raise ValueError("'identity' has 'cookie', all cookies, or single ones, not both.")
+        if self.identity_cookies and self.step not in ("poll", "notify"):
+            raise ValueError(
+                f"'cookie:NAME' in 'identity' needs step = 'poll' or 'notify'; with {self.step!r} "
+                f"the origin receives all cookies."
             )
         if self.ignore and self.compare:
             raise ValueError("A route has 'ignore' or 'compare'; 'compare' leaves all else out.")

@@ -23,7 +23,8 @@ from pushhub.hub.wheel import OFF, Entry, Wheel
 from pushhub.log.cursor import Cursor, Since
 from pushhub.log.read import Page
 from pushhub.origin.client.pool import CHECK_SECONDS, ConnectionPool, OriginClient
-from pushhub.origin.shared import resource_channel
+from pushhub.origin.shared import fetch_pace, resource_channel
+from pushhub.origin.shared.fetch_budget import Budget, budget_of
 from pushhub.origin.shared.poll_interval import PollInterval
 from pushhub.origin.shared.resource import Resource
 from pushhub.origin.shared.resource_channel import ResourceChannel
@@ -192,6 +193,15 @@ def retry_without_pause(patch: pytest.MonkeyPatch) -> None:
         return problem
 
     patch.setattr(PollInterval, "failed", hasty)
+
+
+def no_budget(patch: pytest.MonkeyPatch) -> None:
+    """Every node fetches as often as its routes say."""
+
+    def unlimited(*args: Any) -> Budget:
+        return budget_of(*args)._replace(rate=1000.0, interval=0.0)
+
+    patch.setattr(fetch_pace, "budget_of", unlimited)
 
 
 def timer_set_twice(patch: pytest.MonkeyPatch) -> None:
@@ -363,6 +373,7 @@ PLANTED: Mapping[str, PlantedFault] = {
         frozenset({"pace", "busy"}),
         {"waiter": 3, "changer": 1, "origin-trouble": 1},
     ),
+    "no budget": PlantedFault(no_budget, frozenset({"budget"}), {"waiter": 3}, nodes=2),
     "timer set twice": PlantedFault(timer_set_twice, frozenset({"timer"}), {"chatter": 4}),
     "session taken twice": PlantedFault(
         session_taken_twice,

@@ -97,7 +97,7 @@ class InFlight:
         self.poll: asyncio.Future[HeldResponse | None] = asyncio.get_running_loop().create_future()
         self._coalescer = coalescer
         self._route = route = request.match.route
-        self._personal = any(request.headers.get(name) for name in route.identity)
+        self._personal = any(request.headers.get(name) for name in route.identity_headers)
 
     def settle(self, poll: HeldResponse | None, *, retry: bool = False) -> None:
         """Set the result for the requests that wait for it; the first call counts."""

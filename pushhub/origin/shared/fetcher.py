@@ -1,4 +1,4 @@
-"""A shared fetch: one conditional GET at the origin, and whether its response can be shared."""
+"""A shared fetch: one request, mostly a conditional GET, and whether its response is shared."""
 
 from __future__ import annotations
 
@@ -81,29 +81,36 @@ class Fetcher:
     async def fetch(
         self, key: Key, pairs: Pairs, known: Representation | None, route: Route
     ) -> FetchResult:
-        """GET the resource of a key with the headers of `headers_for`; conditionally, if a
+        """Fetch the resource of a key with the headers of `headers_for`; conditionally, if a
         representation with the origin's own validator is known, which the route does not ignore.
         The route says what counts as a change.
         """
         rule = change_rule(route)
         conditional = known is not None and known.own_tag and not rule.ignores_tag
-        if conditional and known and (etag := known.header(b"etag")):
+        # With another method the condition would ask for a 412 (RFC 9110 §13.1.2).
+        is_get = key.method == "GET"
+        if is_get and conditional and known and (etag := known.header(b"etag")):
             pairs = (*pairs, (b"If-None-Match", etag))
         if codings := rule.codings(key.codings):
             pairs = (*pairs, (b"Accept-Encoding", codings.encode()))
         result: FetchResult
         async with self._slots:
             try:
-                result = await self._fetch(key, pairs, known, rule)
+                result = await self._fetch(key, pairs, known, rule, route)
             except Problem as problem:
                 result = FetchFailed(problem)
         self.results[result.label] += 1
         return result
 
     async def _fetch(
-        self, key: Key, pairs: Pairs, known: Representation | None, rule: ChangeRule
+        self,
+        key: Key,
+        pairs: Pairs,
+        known: Representation | None,
+        rule: ChangeRule,
+        route: Route,
     ) -> FetchResult:
-        response = await self._client.request("GET", key.url, pairs)
+        response = await self._client.request(key.method, key.url, pairs, key.body or None)
         try:
             if response.status == 304 and known is not None:
                 return Unchanged()
@@ -120,6 +127,8 @@ class Fetcher:
             headers = tuple(pair for pair in headers if pair[0].lower() != b"set-cookie")
             error = Representation(response.status, response.reason, headers, bytes(body))
             return FetchFailed(None, error, _retry_after(error))
+        if route.drop_set_cookie:
+            headers = _without_cookies(headers, route.drop_set_cookie)
         representation = Representation(
             response.status, response.reason, headers, bytes(body), rule
         )
@@ -133,11 +142,17 @@ class Fetcher:
         They name no client, because the fetch serves all of them.
         """
         names = {*(name.encode("latin-1") for name in key.names), b"host"}
+        if key.body is not None:
+            names |= {b"content-type", b"content-length"}
         kept = tuple(pair for pair in request.pairs if pair[0].lower() in names)
+        if request.match.route.identity_cookies:
+            kept = tuple(pair for pair in kept if pair[0].lower() != b"cookie")
+            if key.cookies:
+                kept += ((b"Cookie", key.cookies.encode("latin-1")),)
         if b"user-agent" not in names:
             kept += (USER_AGENT,)
         fetch = ProxiedRequest(
-            "GET", request.target, kept, trusted=request.trusted, scheme=request.scheme
+            key.method, request.target, kept, trusted=request.trusted, scheme=request.scheme
         )
         return to_origin(fetch, self._style)
 
@@ -164,6 +179,16 @@ def shareable_vary(headers: Headers, *, personal: bool) -> frozenset[str] | str:
     if not personal and "private" in directives(cache_control):
         return "the response is private, and no header names the client"
     return vary
+
+
+def _without_cookies(headers: Headers, names: tuple[str, ...]) -> Headers:
+    """The headers of a response without the `Set-Cookie` lines of these cookies."""
+    dropped = {name.encode() for name in names}
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if name.lower() != b"set-cookie" or value.partition(b"=")[0].strip() not in dropped
+    )
 
 
 def _retry_after(representation: Representation) -> float:

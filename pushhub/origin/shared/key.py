@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 from hashlib import blake2b
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from pushhub.http.accept import accepted_codings
 from pushhub.origin.headers import is_statement
+from pushhub.origin.shared.request_body import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +58,7 @@ _USUAL = frozenset({"", "close", "keep-alive"})
 
 def counts(name: str, route: Route) -> bool:
     """Whether a header of this lower-case name is part of a resource's identity."""
-    if name in route.vary or name in route.identity:
+    if name in route.vary or name in route.identity_headers:
         return True
     return name not in _CREDENTIALS and _IGNORED.fullmatch(name) is None
 
@@ -65,14 +67,22 @@ class Key:
     """The identity of a resource. Equal keys name the same resource, on every node.
 
     `names` are the headers that are part of it, and `channel` is derived from their values.
+    `cookies` is the value of `Cookie` that counts: where the route names cookies, those alone.
     """
 
-    __slots__ = ("channel", "codings", "names", "path", "personal", "query", "target", "trusted")
+    __slots__ = (
+        *("body", "channel", "codings", "cookies", "method", "names", "path", "personal"),
+        *("query", "target", "trusted"),
+    )
 
-    def __init__(self, request: ProxiedRequest, more: Iterable[str] = ()) -> None:
+    def __init__(
+        self, request: ProxiedRequest, more: Iterable[str] = (), body: bytes | None = None
+    ) -> None:
         """The key of a request whose wait is parsed. `more` are header names that the resource is
-        known to vary by, in addition to the route's.
+        known to vary by, in addition to the route's. `body` is that of a request that is no GET.
         """
+        self.method = request.method
+        self.body = body
         route = request.match.route
         self.target = request.match.target
         self.path = request.path
@@ -81,18 +91,31 @@ class Key:
         self.codings = codings(headers.get("accept-encoding", ""))
         # `Connection` may name headers, which the origin does not receive then.
         own = {name for name in headers if counts(name, route)} - {"connection"}
+        if body is not None:
+            # Bodies with the same meaning have different lengths.
+            own.discard("content-length")
         if headers.get("connection", "").lower() not in _USUAL:
             own.add("connection")
-        self.names = tuple(sorted({*route.vary, *route.identity, *more, *own}))
+        self.names = tuple(sorted({*route.vary, *route.identity_headers, *more, *own}))
         # Whether the request names its user.
-        self.personal = any(headers.get(name) for name in route.identity)
+        self.cookies = named_cookies(headers.get("cookie", ""), route.identity_cookies)
+        self.personal = any(
+            self.cookies if name == "cookie" else headers.get(name)
+            for name in route.identity_headers
+        )
         # Whether a trusted proxy sent the request; None if that makes no difference.
         is_stated = any(name in headers and is_statement(name.encode()) for name in self.names)
         self.trusted = request.trusted if is_stated else None
         hash = blake2b(digest_size=16)
-        values = (headers.get(name, "") for name in self.names)
+        values = (
+            self.cookies if name == "cookie" else headers.get(name, "") for name in self.names
+        )
         trusted = ("trusted",) if self.trusted else ()
         parts = (self.url, headers.get("host", ""), self.codings, *trusted, *self.names, *values)
+        if self.method != "GET":
+            parts = (*parts, "method", self.method)
+        if body is not None:
+            hash.update(blake2b(key_of(body, headers.get("content-type", ""))).digest())
         for part in parts:
             encoded = part.encode("utf-8", "surrogateescape")
             # With its length, so that no two lists of parts give the same bytes.
@@ -111,6 +134,18 @@ class Key:
 
     def __repr__(self) -> str:
         return f"<Key {self.url} {self.channel}>"
+
+
+def named_cookies(header: str, names: frozenset[str]) -> str:
+    """The cookies of these names in a `Cookie` header, in a fixed order; all of them without
+    names. Of several cookies with one name all count: origins differ in which they read.
+    """
+    if not names or not header:
+        return header
+    pairs = (part.strip(" \t").partition("=") for part in header.split(";"))
+    kept = [(name.rstrip(" \t"), f"{name}={value}") for name, equals, value in pairs if equals]
+    # The order of cookies with different names has no meaning (RFC 6265 §5.4).
+    return "; ".join(text for name, text in sorted(kept, key=itemgetter(0)) if name in names)
 
 
 def codings(accept: str) -> str:

@@ -61,10 +61,11 @@ class PollInterval:
         self.pause = route.interval
         self.problem: Problem | None = None
 
-    @property
-    def freshness(self) -> float:
-        """The seconds for which a fetched representation counts as current."""
-        return self.pause * FRESH
+    def freshness(self, stretched: float) -> float:
+        """The seconds for which a fetched representation counts as current, while the pause is at
+        least `stretched`.
+        """
+        return max(self.pause, stretched) * FRESH
 
     @property
     def is_retrying(self) -> bool:

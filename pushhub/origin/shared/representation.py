@@ -121,13 +121,13 @@ class Representation:
         """The response for a request that opted in to `wait` seconds; without a wait, as the origin
         sent it.
 
-        Only a 200 has Preference-Applied, by which a client may poll again immediately: clients do
-        not use the tag of any other response. A resource that is always new has none, and its
-        clients keep their old interval.
+        Only a 200, or a 207 of WebDAV, has Preference-Applied, by which a client may poll again
+        immediately: clients do not use the tag of any other response. A resource that is always
+        new has none, and its clients keep their old interval.
         """
         headers = self.headers
         if wait is not None:
-            holds = self.status == 200 and not self.always_new
+            holds = self.status in (200, 207) and not self.always_new
             applied_headers = wait_headers(wait, hint) if holds else ()
             headers = self._headers_after_wait(headers, applied_headers)
         return RawResponse(self.status, headers, self.body, reason=self.reason, events=events)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pushhub.origin.request import Pairs
     from pushhub.origin.shared.condition import WaitCondition
     from pushhub.origin.shared.fetch_claims import FetchClaims
+    from pushhub.origin.shared.fetch_pace import FetchPace
     from pushhub.origin.shared.fetcher import Fetcher
     from pushhub.origin.shared.key import Key
     from pushhub.origin.shared.unshared_log import UnsharedLog
@@ -55,6 +56,7 @@ class ResourceOwner(Protocol):
     fetcher: Fetcher
     claims: FetchClaims
     unshared: UnsharedLog
+    pace: FetchPace
     size: int
     served_from_memory: int
     served_after_fetch: int
@@ -80,9 +82,9 @@ class Resource:
     through.
     """
 
-    __slots__ = ("_fetching", "_hub", "_idle_since", "_owner", "_pairs", "_polls", "_refetch",
-                 "_waiters", "fetches", "key", "passes_until", "public_channel", "route", "state",
-                 "tick")  # fmt: skip
+    __slots__ = ("_fetching", "_hub", "_idle_since", "_owner", "_pace", "_pairs", "_polls",
+                 "_refetch", "_waiters", "fetches", "key", "passes_until", "public_channel",
+                 "route", "state", "tick")  # fmt: skip
 
     def __init__(
         self, owner: ResourceOwner, route: Route, key: Key, pairs: Pairs, public_channel: str | None
@@ -93,6 +95,7 @@ class Resource:
         self.key = key
         self.public_channel = public_channel
         self._pairs = pairs
+        self._pace = owner.pace.at(key.target)
         self.state = ResourceState(owner, route, key.channel)
         self.fetches = 0
         self._fetching = False
@@ -112,7 +115,7 @@ class Resource:
         """Take over the route of a new configuration. Waiting requests go on waiting."""
         self.route, self.public_channel = route, public_channel
         self.state.interval = PollInterval(route, self._owner.uniform)
-        self._hub.wheel.clear(self)
+        self.leave()
         self._schedule()
 
     # Requests
@@ -134,7 +137,7 @@ class Resource:
             is_new = condition is None or condition.is_new(newest)
             outcome = newest.response() if is_new else newest.unchanged()
         else:
-            if condition is None or not state.is_fresh(self.route.step, now):
+            if condition is None or not state.is_fresh(self.route.step, now, self._pace.interval):
                 return None
             if condition.is_new(newest):
                 return None
@@ -188,6 +191,9 @@ class Resource:
             return outcome
         if isinstance(outcome, Representation):
             return fetched_response(outcome, wait_request)
+        if outcome is WaiterDecision.PARK and waiter.reply is not None and condition is not None:
+            # The log is unavailable, so no wait is possible: the client keeps its old interval.
+            return self.end_of_wait(condition, None, NO_HINT)
         return None if outcome is WaiterDecision.PASS else self._timed_out(wait_request)
 
     def _timed_out(self, wait_request: WaitRequest) -> Response:
@@ -256,8 +262,9 @@ class Resource:
             return
         if self.has_waiters:
             self._idle_since = 0.0
-            if self.route.step == "poll" or self.state.interval.is_retrying:
-                self._start_fetching(self._scheduled_claim(), scheduled=True)
+            if self._is_polled:
+                if self._pace.admit(self, now):
+                    self.fetch_in_turn()
             else:
                 self._schedule()
         elif not self._idle_since:
@@ -268,10 +275,39 @@ class Resource:
         else:
             self._hub.wheel.set(self, end)
 
+    def fetch_in_turn(self) -> None:
+        """Fetch, as the pace of the origin allows now, unless another node does."""
+        self._start_fetching(self._scheduled_claim(), scheduled=True)
+
+    def leave(self) -> None:
+        """End: no fetch follows."""
+        self._hub.wheel.clear(self)
+        self._pace.remove(self)
+
     @property
     def has_waiters(self) -> bool:
         """Whether a request waits on it."""
         return bool(self._waiters) or self._hub.holds_on(self.channel) > 0
+
+    @property
+    def waiters(self) -> int:
+        """The number of requests that wait on it. Most that wait for a fetch have a hold, too."""
+        return max(len(self._waiters), self._hub.holds_on(self.channel))
+
+    @property
+    def polls(self) -> bool:
+        """Whether it is fetched again and again: requests wait on it, or did so until now."""
+        return self._is_polled and not (self._idle_since and not self.has_waiters)
+
+    @property
+    def stretched(self) -> float:
+        """The shortest interval of all resources of its origin; 0 while it is not stretched."""
+        return self._pace.interval
+
+    @property
+    def _is_polled(self) -> bool:
+        """Whether waiting requests cause a fetch after each pause."""
+        return self.route.step == "poll" or self.state.interval.is_retrying
 
     @property
     def passes_through(self) -> bool:
@@ -285,21 +321,21 @@ class Resource:
 
     @property
     def size(self) -> int:
-        """Bytes of the body that is kept."""
-        return self.state.size
+        """Bytes of the bodies that are kept: of the response, and of the request."""
+        return self.state.size + len(self.key.body or b"")
 
     # Fetches
 
     def _scheduled_claim(self) -> str:
         """The name of the fetch that is due now: the same on all nodes with the same interval."""
-        pause = self.state.interval.pause
+        pause = max(self.state.interval.pause, self._pace.interval)
         return f"{pause:g}:{int(self._hub.clock() / pause)}"
 
     def _start_fetching(self, claim: str = "", *, scheduled: bool = False) -> None:
         if self._fetching:
             return
         self._fetching = True
-        self._hub.wheel.clear(self)
+        self.leave()
         self._owner.spawn(self._fetch_while_needed(claim, scheduled))
 
     async def _fetch_while_needed(self, claim: str, scheduled: bool) -> None:
@@ -313,9 +349,13 @@ class Resource:
                 claims = self._owner.claims
                 if claim and not self._waiters and not await claims.acquire(self.channel, claim):
                     # Another node fetches, and publishes a change.
+                    if scheduled:
+                        self._pace.tokens.refund()
                     if self.route.step == "poll":
                         self.state.verified = self._hub.now()
                 else:
+                    if not scheduled:
+                        self._pace.tokens.spend(self._hub.now())
                     await self._fetch_once(scheduled)
                 claim, scheduled = "", False
                 if self._waiters.is_overdue(self.fetches):
@@ -388,11 +428,12 @@ class Resource:
         """Set the timer for the next fetch, a pause from now or from an earlier time; or for the
         end.
         """
-        if self._fetching or self.tick:
+        if self._fetching or self.tick or self._pace.is_queued(self):
             return
         now = self._hub.now()
-        polls = self.route.step == "poll" or self.state.interval.is_retrying
-        pause = self.state.interval.pause if polls else self.route.linger
+        pause = self.route.linger
+        if self._is_polled:
+            pause = max(self.state.interval.pause, self._pace.interval)
         self._hub.wheel.set(self, max(now, min(since, now) + pause))
 
     def __repr__(self) -> str:

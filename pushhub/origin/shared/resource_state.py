@@ -99,13 +99,15 @@ class ResourceState:
         self.newest = representation
         self._owner.size += self.size
 
-    def is_fresh(self, step: str, now: float) -> bool:
-        """Whether the newest representation counts as current without a fetch."""
+    def is_fresh(self, step: str, now: float, stretched: float = 0.0) -> bool:
+        """Whether the newest representation counts as current without a fetch. `stretched` is the
+        shortest interval of the origin at present.
+        """
         if self.interval.is_retrying or self.events.position is None:
             return False
         if step == "notify":
             return self.verified > float("-inf")
-        return now - self.verified <= self.interval.freshness
+        return now - self.verified <= self.interval.freshness(stretched)
 
     def end_of_wait(
         self, condition: WaitCondition, wait: int | None, hint: Hint, nothing: str

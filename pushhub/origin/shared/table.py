@@ -10,6 +10,7 @@ from pushhub.http.path_pattern import parse_pattern, readings
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.origin.shared.channel_cleanup import ChannelCleanup
 from pushhub.origin.shared.fetch_claims import FetchClaims
+from pushhub.origin.shared.fetch_pace import FetchPace
 from pushhub.origin.shared.fetcher import Fetcher
 from pushhub.origin.shared.key import Key, counts
 from pushhub.origin.shared.resource import Resource
@@ -17,7 +18,7 @@ from pushhub.origin.shared.unshared_log import UnsharedLog
 
 if TYPE_CHECKING:
     from asyncio import Task
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterable, Callable, Coroutine, Iterator
 
     from pushhub.http.forwarded import TrustedProxies
     from pushhub.http.path_pattern import PathPattern
@@ -84,6 +85,7 @@ class ResourceTable:
         settings: Settings,
         refuse: Callable[[Problem], Response],
         uniform: Callable[[float, float], float],
+        new_name: Callable[[], str],
     ) -> None:
         self.origin = origin
         self.hub = hub
@@ -93,6 +95,7 @@ class ResourceTable:
         self.fetcher = Fetcher(origin.client, settings.forwarded, settings.origin_fetches)
         self.claims = FetchClaims(hub)
         self.unshared = UnsharedLog(hub)
+        self.pace = FetchPace(hub, self.__iter__, settings, new_name)
         self.served_from_memory = 0
         """Requests that were completed or parked without a fetch."""
         self.served_after_fetch = 0
@@ -117,11 +120,31 @@ class ResourceTable:
         route = request.match.route
         if route.step not in ("poll", "notify") or request.method != "GET" or request.needs_origin:
             return None
+        if "GET" not in route.methods:
+            return None
         wait_request = request.parse_wait(self._max_wait)
         wait = wait_request.wait
         if wait_request.passes or (wait is None and not route.max_age):
             return None
         return self._resource(request) if self._has_room(wait) else None
+
+    def get_with_body(
+        self, request: ProxiedRequest, body: AsyncIterable[bytes] | bytes | None
+    ) -> Resource | None:
+        """The resource of a routed request that is no GET, if its route says that it reads; None
+        if it passes through. Only a request that opts in can be repeated.
+        """
+        route, method = request.match.route, request.method
+        if method == "GET" or method not in route.methods or request.needs_origin:
+            return None
+        if not (body is None or isinstance(body, bytes)) or len(body or b"") > (
+            route.share_body_bytes
+        ):
+            return None
+        wait = request.parse_wait(self._max_wait).wait
+        if wait is None or not self._has_room(wait):
+            return None
+        return self._resource(request, body or b"")
 
     def repeatable(self, request: ProxiedRequest, resource: Resource) -> SharedRequest | None:
         """The request in the form for `repeat`; None if the tags in its `If-None-Match` are part of
@@ -160,11 +183,11 @@ class ResourceTable:
         """Whether the hub can hold one more request, if this one waits."""
         return wait is None or self.hub.channel_waits < self.hub.max_holds
 
-    def _resource(self, request: ProxiedRequest) -> Resource | None:
+    def _resource(self, request: ProxiedRequest, body: bytes | None = None) -> Resource | None:
         route = request.match.route
-        key = Key(request)
+        key = Key(request, (), body)
         if (more := self._varying.get(key.address)) is not None:
-            key = Key(request, more)
+            key = Key(request, more, body)
         resource = self._resources.get(key.channel)
         if resource is None:
             if self._is_full and not self._make_room():
@@ -172,6 +195,7 @@ class ResourceTable:
             pairs = self.fetcher.headers_for(key, request)
             resource = Resource(self, route, key, pairs, _public_channel(request.match))
             self._resources[key.channel] = resource
+            self.size += resource.size
         elif resource.passes_until > self.hub.now():
             return None
         elif resource.route is not route:
@@ -197,7 +221,7 @@ class ResourceTable:
 
     def forget(self, resource: Resource) -> None:
         """Remove a resource without waiting requests."""
-        self.hub.wheel.clear(resource)
+        resource.leave()
         if self._resources.pop(resource.channel, None) is not None:
             self.size -= resource.size
         if resource.state.events.published and self.hub.store.certain:

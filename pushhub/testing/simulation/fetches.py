@@ -1,10 +1,13 @@
-"""What is checked of the fetches of an origin: none for nobody, and none too early."""
+"""The checks of an origin's fetches: none without a waiting request, none too early, and all of
+them within the budget.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
+from pushhub.origin.shared.node_demands import SILENT_SECONDS
 from pushhub.store.base import IDEMPOTENCY_SECONDS
 from pushhub.testing.simulation.world import ROUTES, TRACE_SECONDS
 
@@ -55,6 +58,44 @@ def check_pace(world: World) -> None:
                 )
                 world.oracle.find("pace", path, text)
                 break
+
+
+def check_budget(world: World) -> None:
+    """All nodes together stay within the budget of the origin, apart from the fetches that
+    requests, notifications and restored feeds cause. A node that has died leaves its share
+    unused, and its clients count twice until the others have noticed.
+    """
+    settings = world.settings()
+    waits = sorted(
+        (begin, end)
+        for resource in world.origin.resources.values()
+        for begin, end in resource.waits
+    )
+    causes = sorted(
+        moment
+        for resource in world.origin.resources.values()
+        for moment in (*(begin for begin, _ in resource.waits), *resource.notices)
+    )
+    fetches = sorted(at for resource in world.origin.resources.values() for at in resource.fetches)
+    restored = [] if world.shared is None else sorted(world.shared.restorations)
+    for index, at in enumerate(fetches):
+        count = bisect_right(fetches, at + PACE_SECONDS) - index
+        since = at - SILENT_SECONDS
+        waiting = sum(begin <= at + PACE_SECONDS and end >= since for begin, end in waits)
+        rate = max(settings.fetch_rate, waiting / settings.replaces)
+        caused, again = (
+            bisect_right(moments, at + PACE_SECONDS) - bisect_left(moments, at - 1)
+            for moments in (causes, restored)
+        )
+        # Each node may have saved a token.
+        paced = rate * PACE_SECONDS + len(world.nodes)
+        if count > paced + 2 * (caused + again * len(world.origin.resources)):
+            text = (
+                f"{count} fetches in {PACE_SECONDS} s from {at:.3f} s, at {rate:g}/s, "
+                f"{caused} causes, {again} restored feeds"
+            )
+            world.oracle.find("budget", "origin", text)
+            break
 
 
 def _paced_alone(world: World, at: float) -> bool:

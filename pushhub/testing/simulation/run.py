@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation import plan as plans
 from pushhub.testing.simulation.actors import KINDS, MEANS
-from pushhub.testing.simulation.fetches import check_fetches, check_pace
+from pushhub.testing.simulation.fetches import check_budget, check_fetches, check_pace
 from pushhub.testing.simulation.loop import BusyLoop, Deadlock, SimulatedLoop, bury
 from pushhub.testing.simulation.visitor import WARM_VISITS, Visitor
 from pushhub.testing.simulation.world import (
@@ -144,6 +144,7 @@ async def _live(world: World) -> None:
     world.work.check()
     check_fetches(world)
     check_pace(world)
+    check_budget(world)
     world.check_rest(at_rest, await world.weigh())
     world.check_registers()
     await _visit(world)

@@ -98,6 +98,8 @@ class World:
         self.oracle = Oracle(self)
         self.messages = MessageOracle(self, self.oracle)
         self.routes = list(ROUTES)
+        # With the smaller one the two polled resources of the actors stretch the pace.
+        self.fetch_rate = Random(f"{plan.seed}:budget").choice((10.0, 1.0))
         self._settings: tuple[list[Route], Settings] | None = None
         self.story: list[str] = []
         self.clock_offset = EPOCH_SECONDS
@@ -140,6 +142,7 @@ class World:
             origin="http://origin:80",
             control_hosts=[PUBLIC_HOST],
             routes=self.routes,
+            fetch_rate=self.fetch_rate,
             drain_delay=0.5,
             drain_seconds=2,
         )

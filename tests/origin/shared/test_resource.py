@@ -88,8 +88,9 @@ class Client:
 class Front:
     """The hub's part that shares resources."""
 
-    def __init__(self, hub: Hub, origin: Origin, client: Client) -> None:
+    def __init__(self, hub: Hub, origin: Origin, client: Client, settings: Settings) -> None:
         assert origin.resources is not None
+        self.settings = settings
         self.hub = hub
         self.origin = origin
         self.table = origin.resources
@@ -137,8 +138,10 @@ class Front:
 
 @asynccontextmanager
 async def opened(store: MemoryStore | None = None, **route: Any) -> AsyncIterator[Front]:
+    """A front with the defaults; `route` are options of its route, or of the budget."""
+    budget = {name: route.pop(name) for name in ("fetch_rate", "replaces") if name in route}
     given: Any = {"path": "/*", "step": "poll", **route}
-    settings = Settings(dev=True, origin="http://127.0.0.1:1", routes=[given])
+    settings = Settings(dev=True, origin="http://127.0.0.1:1", routes=[given], **budget)
     loop = asyncio.get_running_loop()
     start = time.time() - loop.time()
 
@@ -152,8 +155,10 @@ async def opened(store: MemoryStore | None = None, **route: Any) -> AsyncIterato
     origin.client = client  # type: ignore[assignment]
     origin.share(hub, settings, lambda problem: problem.response(), lambda low, high: high)
     origin.open = lambda: None  # type: ignore[method-assign]
+    assert origin.resources is not None
+    origin.resources.pace.open()
     try:
-        yield Front(hub, origin, client)
+        yield Front(hub, origin, client, settings)
     finally:
         await origin.close()
         await hub.close()

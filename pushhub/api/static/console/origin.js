@@ -44,6 +44,7 @@ export class Origin {
     this.resources = table("Resources", ["Path", "State", ["Waiting", "number"], ["Fetches", "number"], ["Bytes", "number"], ["Pause", "number"], ["Verified", "number"], ["Route", "number"], "Process"]);
     this.order = h("select", { id: "origin-order", change: () => this.show() },
       ...Object.entries(ORDERS).map(([key, name]) => h("option", { value: key }, name)));
+    this.paces = table("Pace", ["Origin", ["Budget/s", "number"], ["Due/s", "number"], ["Stretched to", "number"], ["Waiting", "number"], ["In queue", "number"]]);
     this.alone = table("Not shared", ["Route", "Why", ["Times", "number"], "Last", "Process"]);
     this.some = { routes: h("p", { class: "note" }), resources: h("p", { class: "note" }), alone: h("p", { class: "note" }) };
     if (!exists) {
@@ -58,6 +59,7 @@ export class Origin {
       h("dl", { class: "tiles" }, ...TILES.map(([key, name]) => h("div", {}, h("dt", {}, name), this.tiles[key]))),
       h("section", { class: "plots", "aria-label": "The last five minutes" }, ...this.plots.map((plot) => plot.whole)),
       h("h2", {}, "Routes"), this.routes.whole, this.some.routes,
+      h("h2", {}, "Pace"), this.paces.whole,
       h("div", { class: "title" }, h("h2", {}, "Resources"), h("label", { class: "order" }, "Sort by most", this.order)), this.resources.whole, this.some.resources,
       h("h2", {}, "Not shared"), this.alone.whole, this.some.alone,
       h("p", { class: "note" }, "“Verified” is how long ago the origin last said that the state in memory is current. Of a query only the names of the parameters are shown: their values may be secrets. The route of a request: ", h("code", {}, "pushhub routes check URL"), ". The lines that suit an API: ", h("code", {}, "pushhub routes suggest URL"), "."),
@@ -101,6 +103,8 @@ export class Origin {
   judge(reports, now) {
     const failing = reports.flatMap((one) => one.resources).filter((one) => one.problem);
     if (failing.length) return ["bad", `${failing.length === 1 ? "The fetches of one resource fail" : `The fetches of ${failing.length} resources fail`}: ${failing[0].problem}`];
+    const stretched = reports.flatMap((one) => one.paces ?? []).find((one) => one.interval);
+    if (stretched) return ["fair", `More fetches are due (${rate(stretched.due)} a second) than the budget of ${stretched.origin} (${rate(stretched.budget)}), so each resource is fetched once in ${duration(stretched.interval)}.`];
     if (!sum(reports, "waiting") && this.idleFetches(now) > 0.5) return ["fair", `The origin is fetched ${rate(now.fetches)} times a second, although no request waits.`];
     const alwaysNew = sum(reports, "always_new_in_all");
     if (alwaysNew) return ["fair", `${alwaysNew === 1 ? "One resource is" : `${number(alwaysNew)} resources are`} always new: each fetch finds a change, so its clients keep polling. “Not shared” names what differs.`];
@@ -130,6 +134,12 @@ export class Origin {
       }
     }
     this.routes.body.replaceChildren(...[...rows.values()].map(routeRow));
+    const paces = new Map(); // origin → row; the budget is the same for all processes, a queue is one's own
+    for (const one of reports.flatMap((report) => report.paces ?? [])) {
+      const known = paces.get(one.origin);
+      if (known) known.queued += one.queued; else paces.set(one.origin, { ...one });
+    }
+    this.paces.body.replaceChildren(...[...paces.values()].map(paceRow));
     const resources = reports.flatMap(({ resources, process }) => resources.map((one) => ({ ...one, process })));
     const order = this.order.value;
     resources.sort((a, b) => b.always_new - a.always_new || b[order] - a[order] || b.waiting - a.waiting || b.fetches - a.fetches);
@@ -168,6 +178,12 @@ function routeRow({ route, host, path, step, interval, slowest, resources, waiti
     cell(String(route)),
     h("th", { scope: "row", class: "name" }, h("bdi", {}, host === "*" ? path : `${host} ${path}`)),
     h("td", {}, step), h("td", {}, pause), cell(number(resources)), cell(number(waiting)), h("td", {}, h("code", {}, target)));
+}
+
+function paceRow({ origin, budget, due, interval, waiting, queued }) {
+  return h("tr", {},
+    h("th", { scope: "row", class: "name" }, h("bdi", {}, origin)),
+    cell(rate(budget)), cell(rate(due)), cell(interval ? duration(interval) : "not stretched"), cell(number(waiting)), cell(number(queued)));
 }
 
 function resourceRow({ path, route, waiting, fetches, received, pause, fetched, status, problem, passes, always_new: alwaysNew, why, process }) {

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from pushhub.testing.simulation.world import World
 
 PATHS = ("/poll/1", "/poll/2", "/notify/1")
-# How late news of a resource may be: two paced fetches, and the origin's own time.
-POLL_SECONDS = 2.0 * ROUTES[0].interval + 1.0
+POLLED = sum(path.startswith("/poll/") for path in PATHS)
 
 
 class ResourceWaiter(Actor):
@@ -76,7 +75,7 @@ class ResourceWaiter(Actor):
         newest, seen = resource.version, resource.changed
         if self.path.startswith("/notify"):
             newest, seen = resource.told, resource.notified
-        if self.version < newest and 0 < seen < now - POLL_SECONDS and not stalled:
+        if self.version < newest and 0 < seen < now - latest_seconds(world) and not stalled:
             text = f"{self.path}: {response} {now - seen:.3f} s after version {resource.version}"
             world.oracle.find("missed", self.name, text)
         granted = response.headers.get("preference-applied", "")
@@ -85,6 +84,17 @@ class ResourceWaiter(Actor):
                 self.name, self.node, int(granted[5:]), asked,
                 empty=response.status == 304, excused=excuse(response),
             )  # fmt: skip
+
+
+def latest_seconds(world: World) -> float:
+    """How late news of a resource may be: two paced fetches, and the origin's own time. While the
+    pace is stretched, requests of clients may have used the budget before.
+    """
+    settings = world.settings()
+    stretched = POLLED / settings.fetch_rate
+    if stretched <= ROUTES[0].interval:
+        return 2.0 * ROUTES[0].interval + 1.0
+    return 2.0 * stretched + 1.0 + settings.replaces
 
 
 class Changer(Actor):
