@@ -23,7 +23,7 @@ from pushhub.api.needs import (
     on_channel,
     serves_xmpp,
 )
-from pushhub.api.notify import MAX_NOTIFY_BYTES, notify
+from pushhub.api.notify import MAX_NOTIFY_BYTES, may_notify, notifier_grant, notify
 from pushhub.api.publish import publish
 from pushhub.api.read import feed, many, value
 from pushhub.api.reload import reload
@@ -124,7 +124,15 @@ ROUTES = (
     EndpointRoute("/v1/tickets", {"POST": Endpoint(ticket, may_get_ticket)}),
     EndpointRoute("/v1/tokens/revoke", {"POST": Endpoint(revoke, _MANAGE_ANY, MAX_REVOKE_BYTES)}),
     EndpointRoute("/v1/reload", {"POST": Endpoint(reload, _MANAGE_ANY)}),
-    EndpointRoute("/v1/notify", {"POST": Endpoint(notify, _PUBLISH_ANY, MAX_NOTIFY_BYTES)}),
+    EndpointRoute(
+        "/v1/notify",
+        {
+            # A signature covers the body as it was sent.
+            "POST": Endpoint(
+                notify, may_notify, MAX_NOTIFY_BYTES, admit=notifier_grant, decodes=False
+            )
+        },
+    ),
     EndpointRoute(
         "/http-bind",
         {

@@ -9,6 +9,7 @@ import structlog
 
 from pushhub.api.audit import audit_log
 from pushhub.api.listener_guard import ListenerGuard
+from pushhub.api.webhooks import webhooks_of
 from pushhub.auth.caller import Callers
 from pushhub.auth.limits import Limits
 from pushhub.http.byte_budget import ByteBudget
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pushhub.api.bosh_handler import BoshHandler
     from pushhub.api.reload import ReloadOutcome
     from pushhub.api.revocation_register import RevocationRegister
+    from pushhub.api.webhooks import Webhook
     from pushhub.auth.audit import AuditLog
     from pushhub.auth.authenticator import Authenticator
     from pushhub.auth.jwks import Jwks
@@ -99,6 +101,8 @@ class Service:
     """The check of `Host`, for listeners and routes that trust their network."""
     audit: AuditLog = field(init=False)
     """Records management actions and refusals."""
+    webhooks: Mapping[str, Webhook] = field(init=False)
+    """The sources of signed notifications, by their names."""
     retention: Callable[[str], Retention] = field(init=False)
     """The retention of a channel, by its name."""
     budget: ByteBudget = field(init=False)
@@ -123,6 +127,7 @@ class Service:
         self.settings = settings
         # pydantic reads private attributes slowly, and every publish needs this.
         self.retention = settings.retentions()
+        self.webhooks = webhooks_of(settings.sources)
         self.hub.max_holds = settings.max_holds
         self.callers.limits.configure(settings)
         for forget in self.forget_rights:
