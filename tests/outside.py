@@ -102,6 +102,13 @@ PARTS = {
             debian="redis-tools",
             without="the Redis store on Redis 7, and over TLS",
         ),
+        # The server alone, not in PATH; tests start clusters of their own.
+        Part(
+            "postgresql",
+            tuple(f"/usr/lib/postgresql/{version}/bin/postgres" for version in range(20, 13, -1)),
+            debian="postgresql",
+            without="sources that listen to a real PostgreSQL",
+        ),
         Part(
             "haproxy",
             ("haproxy", "/usr/sbin/haproxy"),

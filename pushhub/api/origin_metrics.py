@@ -73,6 +73,13 @@ ORIGIN_METRICS: tuple[Metric, ...] = (
         _origin(lambda table: table.notifications),
     ),
     Metric(
+        "pushhub_source_connected",
+        "Whether a database or folder of the setting sources is listened to (1) or not (0).",
+        "gauge",
+        lambda service: {} if service.sources is None else service.sources.connected(),
+        "source",
+    ),
+    Metric(
         "pushhub_origin_stalled_total",
         "Retries for a shared resource that were abandoned because they made no progress.",
         "counter",

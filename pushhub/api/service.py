@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
     from pushhub.origin.shared.notifications import Notifications
+    from pushhub.origin.sources.change_sources import ChangeSources
     from pushhub.settings import Settings
     from pushhub.store.base import Retention
 
@@ -83,6 +84,8 @@ class Service:
     """Handles the requests to `/http-bind`, where an XMPP domain is served."""
     notifications: Notifications | None = None
     """Notifications of changed resources, where there is an origin."""
+    sources: ChangeSources | None = None
+    """Databases and files that notify of changes, where there is an origin."""
     sessions: Callable[[], int] | None = None
     """Counts the sessions, where an endpoint has sessions."""
     session_bytes: Callable[[], int] | None = None

@@ -6,9 +6,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from pushhub.http.challenge import CHALLENGE
-from pushhub.http.path_pattern import PatternError, parse_pattern
 from pushhub.http.problem import Problem
 from pushhub.http.webhook_signature import SignatureError, WebhookSignature, webhook_key
+from pushhub.origin.shared.scope import NotificationScope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ _KEY_BYTES = 16
 class Webhook:
     """A source of signed notifications, and the resources that it may notify."""
 
-    __slots__ = ("_patterns", "_signature", "name", "resources")
+    __slots__ = ("_scope", "_signature", "name", "resources")
 
     def __init__(self, source: ChangeSource) -> None:
         assert source.signature is not None
@@ -32,7 +32,7 @@ class Webhook:
         self._signature = WebhookSignature(
             source.signature, webhook_key(source.signature, source.secret_text())
         )
-        self._patterns = [parse_pattern(text) for text in source.resources]
+        self._scope = NotificationScope(source.resources)
 
     def check_head(self, request: Request, now: float) -> None:
         """Check the headers of a delivery whose body has not been read.
@@ -62,11 +62,7 @@ class Webhook:
         Raises:
             Problem: 403.
         """
-        try:
-            pattern = parse_pattern(resource.partition("?")[0])
-        except PatternError:
-            pattern = None
-        if pattern is None or not any(own.covers(pattern) for own in self._patterns):
+        if not self._scope.covers(resource):
             raise Problem(
                 "forbidden",
                 f"The source {self.name!r} may notify {', '.join(self.resources)}; not "

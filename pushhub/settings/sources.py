@@ -109,8 +109,8 @@ def load(
         if key.key_file is not None and key.is_secret:
             secret_files.check(key.key_file, f"key_file names {key.key_file}")
     for source in settings.sources:
-        if source.secret_file is not None:
-            secret_files.check(source.secret_file, f"secret_file names {source.secret_file}")
+        if (secret := source.own_file) is not None:
+            secret_files.check(secret, f"The source {source.name!r} names {secret}")
     settings._origins.update({name: one for name, one in origins.items() if one != "default"})
     return Loaded(settings, origins, file, again, tuple(dict.fromkeys(secret_files.warnings)))
 

@@ -65,6 +65,22 @@ class Notifications:
         draft = Draft(orjson.dumps(resources))
         self._hub.publish([Append(CHANNEL, draft, RETENTION, key=key)], done)
 
+    def report(self, resources: list[str], key: str = "") -> None:
+        """Notify every node, for a sender that does not wait. Without the store only this node is
+        notified, and the log says so.
+        """
+
+        def done(outcomes: list[Outcome]) -> None:
+            (outcome,) = outcomes
+            if isinstance(outcome, StoreError):
+                self._notify_here(resources, outcome.public)
+
+        self.broadcast(resources, done, key)
+
+    def _notify_here(self, resources: list[str], why: str) -> None:
+        self._hub.log.warning(log, "origin.notified_here_only", why=why)
+        self.table.notified(resources, "")
+
     async def settle(self, resources: list[str]) -> None:
         """Notify every node, and return when no request to this node gets an older response: the
         response to a write, which waits for this, comes before the read of the same client.
@@ -81,8 +97,7 @@ class Notifications:
         except TimeoutError:
             pass
         if reason:
-            self._hub.log.warning(log, "origin.notified_here_only", why=reason)
-            self.table.notified(resources, "")
+            self._notify_here(resources, reason)
 
     def _settled(self, received: asyncio.Future[str], outcomes: list[Outcome]) -> None:
         """The store has an event, or has refused it: then the future gets the reason."""
