@@ -102,6 +102,18 @@ PARTS = {
             debian="redis-tools",
             without="the Redis store on Redis 7, and over TLS",
         ),
+        Part(
+            "nginx",
+            ("nginx", "/usr/sbin/nginx"),
+            debian="nginx-light",
+            without="pages of other origins in front of nginx",
+        ),
+        Part(
+            "cors-express",
+            (),
+            lock="tests/browser/cors_express",
+            without="pages of other origins in front of Express",
+        ),
         # The server alone, not in PATH; tests start clusters of their own.
         Part(
             "postgresql",

@@ -12,6 +12,7 @@ import structlog
 
 from pushhub.http.problem import Problem
 from pushhub.origin.announcement import is_write, named, written
+from pushhub.origin.cross_origin import Preflight
 from pushhub.origin.headers import to_origin
 from pushhub.origin.misdirected import UNKNOWN
 
@@ -65,9 +66,11 @@ class ClientWriter(Protocol):
 
 
 class ProxyExchange:
-    """One routed request. `resource` is the shared resource that it is for, if any."""
+    """One routed request. `resource` is the shared resource that it is for, if any, and `preflight`
+    the preflight for an opt-in that it is, if it is one.
+    """
 
-    __slots__ = ("origin", "request", "resource", "writer")
+    __slots__ = ("origin", "preflight", "request", "resource", "writer")
 
     def __init__(
         self,
@@ -80,10 +83,14 @@ class ProxyExchange:
         self.request = request
         self.resource = resource
         self.writer = writer
+        self.preflight: Preflight | None = None
 
     async def run(self, body: AsyncIterable[bytes] | bytes | None) -> None:
         """Send the request to the origin, or share a fetch, and write the response."""
         origin, request, resource = self.origin, self.request, self.resource
+        if request.method == "OPTIONS" and (preflight := Preflight.of(request)) is not None:
+            self.preflight = preflight
+            request = self.request = preflight.request
         grip = None
         if (
             request.match.route.step == "grip"
@@ -187,7 +194,7 @@ class ProxyExchange:
             raise Problem(
                 "bad-gateway", "The origin switches protocols without a request to upgrade."
             )
-        return response
+        return response if self.preflight is None else self.preflight.answered(response)
 
     async def _announce(self, response: UpstreamResponse) -> None:
         """Notify of the resources that a response reports as changed, before its client sees it."""

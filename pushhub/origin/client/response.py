@@ -158,6 +158,14 @@ class UpstreamResponse:
             kept.append(line)
         return b"".join(kept)
 
+    def set_header(self, name: bytes, value: bytes) -> None:
+        """Replace a header that does not frame the message; all other lines stay as they were."""
+        start, lines = self.raw[: self._start], self.raw[self._start : -2].splitlines(keepends=True)
+        prefix = name.lower() + b":"
+        kept = [line for line in lines if not line.lower().startswith(prefix)]
+        self.raw = b"".join((start, *kept, name, b": ", value, b"\r\n\r\n"))
+        self.__dict__.pop("pairs", None)
+
     @property
     def is_readable(self) -> bool:
         """Whether `read` returns without waiting, be it the end."""
