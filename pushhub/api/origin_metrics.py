@@ -73,11 +73,10 @@ ORIGIN_METRICS: tuple[Metric, ...] = (
         _origin(lambda table: table.notifications),
     ),
     Metric(
-        "pushhub_source_connected",
-        "Whether a database or folder of the setting sources is listened to (1) or not (0).",
+        "pushhub_sources_disconnected",
+        "Databases and folders of the setting sources that are not listened to now.",
         "gauge",
-        lambda service: {} if service.sources is None else service.sources.connected(),
-        "source",
+        lambda service: 0 if service.sources is None else service.sources.disconnected(),
     ),
     Metric(
         "pushhub_origin_stalled_total",

@@ -54,26 +54,26 @@ class Preflight:
         """The preflight of a routed request; None if it is for no opt-in."""
         route = request.match.route
         headers = request.headers
-        asked = headers.get(_REQUEST_HEADERS.decode())
+        names_text = headers.get(_REQUEST_HEADERS.decode())
         if (
             request.method != "OPTIONS"
             or route.step not in ("poll", "notify")
-            or asked is None
+            or names_text is None
             or "origin" not in headers
             or headers.get("access-control-request-method") != "GET"
         ):
             return None
         ours = {_OPT_INS[name] for name in route.opt_in if name in _OPT_INS}
-        names = [name.strip() for name in asked.split(",")]
+        names = [name.strip() for name in names_text.split(",")]
         if ours.isdisjoint(name.lower() for name in names):
             return None
         ours.add(_CONDITION)
         kept = [name for name in names if name and name.lower() not in ours]
         added = tuple(name.title().encode() for name in sorted(ours, reverse=True))
-        plain = _with_asked(request, ", ".join(kept).encode("latin-1"))
+        plain = _with_request_headers(request, ", ".join(kept).encode("latin-1"))
         return cls(plain, added, headers["origin"].encode("latin-1"), is_simple=not kept)
 
-    def answered(self, response: UpstreamResponse) -> UpstreamResponse:
+    def complete(self, response: UpstreamResponse) -> UpstreamResponse:
         """The application's response with pushhub's headers, if it allows the page."""
         allowed = [value for name, value in response.pairs if name.lower() == _ALLOW_ORIGIN]
         if 200 <= response.status < 300 and allowed in ([b"*"], [self._origin]):
@@ -95,15 +95,15 @@ class Preflight:
         return response
 
 
-def _with_asked(request: ProxiedRequest, asked: bytes) -> ProxiedRequest:
+def _with_request_headers(request: ProxiedRequest, names_text: bytes) -> ProxiedRequest:
     """The request with other names in `Access-Control-Request-Headers`; without it for none."""
     pairs: list[tuple[bytes, bytes]] = []
     for name, value in request.pairs:
         if name.lower() != _REQUEST_HEADERS:
             pairs.append((name, value))
-        elif asked:
-            pairs.append((name, asked))
-            asked = b""
+        elif names_text:
+            pairs.append((name, names_text))
+            names_text = b""
     plain = ProxiedRequest(
         request.method,
         request.target,

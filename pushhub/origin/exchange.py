@@ -194,7 +194,7 @@ class ProxyExchange:
             raise Problem(
                 "bad-gateway", "The origin switches protocols without a request to upgrade."
             )
-        return response if self.preflight is None else self.preflight.answered(response)
+        return response if self.preflight is None else self.preflight.complete(response)
 
     async def _announce(self, response: UpstreamResponse) -> None:
         """Notify of the resources that a response reports as changed, before its client sees it."""

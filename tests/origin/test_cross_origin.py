@@ -30,7 +30,7 @@ def request(asked: str, method: str = "GET", **route: object) -> ProxiedRequest:
 def answered(asked: str, head: bytes, **route: object) -> UpstreamResponse:
     preflight = Preflight.of(request(asked, **route))
     assert preflight is not None
-    return preflight.answered(UpstreamResponse(head + b"\r\n", "OPTIONS"))
+    return preflight.complete(UpstreamResponse(head + b"\r\n", "OPTIONS"))
 
 
 @pytest.mark.parametrize(

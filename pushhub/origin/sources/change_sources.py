@@ -55,10 +55,10 @@ class ChangeSources:
 
     def configure(self, settings: Sequence[ChangeSource]) -> None:
         """Read these sources from now on. Those that have not changed are not interrupted."""
-        wanted = [source for source in settings if source.kind != "webhook"]
-        for source in [source for source in self._running if source not in wanted]:
+        current = [source for source in settings if source.kind != "webhook"]
+        for source in [source for source in self._running if source not in current]:
             self._running.pop(source).end()
-        for source in wanted:
+        for source in current:
             if source not in self._running:
                 self._running[source] = self._begin(source)
 
@@ -78,12 +78,9 @@ class ChangeSources:
             reader = FileSource(source.name, source.path, source.resources, sink, uniform)
         return _Running(reader, sink, self._tasks.spawn(reader.run()))
 
-    def connected(self) -> dict[str, int]:
-        """Whether each source is read at the moment (1) or not (0), by its name."""
-        return {
-            source.name: int(running.source.is_connected)
-            for source, running in self._running.items()
-        }
+    def disconnected(self) -> int:
+        """The number of sources that are not read at the moment."""
+        return sum(not running.source.is_connected for running in self._running.values())
 
     async def close(self) -> None:
         """Read no more."""

@@ -58,8 +58,9 @@ class FileSource:
 
     async def run(self) -> None:
         """Watch, and begin again after a failure."""
-        pause, logged = FIRST_PAUSE, ""
+        loop, pause, logged = asyncio.get_running_loop(), FIRST_PAUSE, ""
         while True:
+            begun = loop.time()
             try:
                 await self._watch()
                 why = "the file or folder was removed"
@@ -68,8 +69,9 @@ class FileSource:
             except RuntimeError as error:
                 # watchfiles' own error, such as for the limit of watches (fs.inotify).
                 why = str(error)[:200]
-            if self.is_connected:
+            if self.is_connected and loop.time() - begun > LONGEST_PAUSE:
                 pause, logged = FIRST_PAUSE, ""
+            if self.is_connected:
                 self._sink.lost()
             self.is_connected = False
             if why != logged:

@@ -61,8 +61,9 @@ class PostgresSource:
         """Listen, and connect again after a failure."""
         from psycopg import Error
 
-        pause, logged = FIRST_PAUSE, ""
+        loop, pause, logged = asyncio.get_running_loop(), FIRST_PAUSE, ""
         while True:
+            begun = loop.time()
             why = "the connection was closed"
             try:
                 await self._listen()
@@ -70,7 +71,7 @@ class PostgresSource:
                 why = "the server did not respond in time"
             except (Error, OSError, UnicodeError) as error:
                 why = str(error).partition("\n")[0][:200] or type(error).__name__
-            if self.is_connected:
+            if self.is_connected and loop.time() - begun > LONGEST_PAUSE:
                 pause, logged = FIRST_PAUSE, ""
             self.is_connected = False
             if why != logged:

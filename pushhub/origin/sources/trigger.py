@@ -19,6 +19,7 @@ MAX_PAYLOAD = 7900
 # More paths of one statement are a bulk change.
 MAX_PATHS = 100
 
+_PLACE = re.compile(r"<(\w+)>")
 _NAMED = re.compile(r"\{([A-Za-z_][0-9A-Za-z_]*)\}")
 
 
@@ -59,7 +60,7 @@ def trigger_sql(table: str, resources: Sequence[str], channel: str, schema: str)
         "bytes": str(MAX_PAYLOAD),
     }
     pieces = [_HEAD, _SEGMENT, _FUNCTION] if items else [_HEAD, _PLAIN_FUNCTION]
-    return re.sub(r"<(\w+)>", lambda found: names[found[1]], "\n".join(pieces))
+    return _PLACE.sub(lambda found: names[found[1]], "\n".join(pieces))
 
 
 def _path(resource: str, segment: str, row: str) -> str:

@@ -176,7 +176,7 @@ async def test_a_wrong_database_is_told_once_and_tried_with_a_pause(
         found = running.output.find(re.compile(r"^.*source\.disconnected.*$"), 30)
         assert "nowhere" in found[0]
         metrics = (await running.get("/_pushhub/metrics")).body.decode()
-        assert 'pushhub_source_connected{source="orders"} 0' in metrics
+        assert "pushhub_sources_disconnected 1" in metrics
 
 
 async def test_several_nodes_fetch_once(server: PostgresServer) -> None:
