@@ -36,6 +36,7 @@ from pushhub.hub.release import release
 from pushhub.origin.grip.gateway import GripGateway
 from pushhub.origin.origin import Origin
 from pushhub.origin.routes import Routes
+from pushhub.origin.sources.change_sources import ChangeSources
 from pushhub.runtime import Runtime
 from pushhub.settings import SettingsError, load
 from pushhub.settings.changes import closed_channels
@@ -108,6 +109,8 @@ class App:
                 lambda: runtime.random_bytes(8).hex(),
             )
             self.service.notifications = self.origin.notifications
+        if (notifications := self.service.notifications) is not None:
+            self.service.sources = ChangeSources(hub, notifications, runtime.uniform)
         if self.origin is not None:
             self.origin.grip = GripGateway(
                 hub, self.origin, key, settings.grip_min_seconds, settings.origin_fetches
@@ -199,6 +202,8 @@ class App:
             await self._jwks_source.open()
         if self.origin is not None:
             self.origin.open()
+        if self.service.sources is not None:
+            self.service.sources.configure(self.settings.sources)
         self.service.tickets = await open_tickets(
             self.service.hub,
             self.settings.ticket_seconds,
@@ -226,6 +231,8 @@ class App:
         await self.service.close()
         if self._jwks_source is not None:
             await self._jwks_source.close()
+        if self.service.sources is not None:
+            await self.service.sources.close()
         if self.origin is not None:
             await self.origin.close()
         await self.service.hub.close()
@@ -254,6 +261,8 @@ class App:
         self.service.configure(settings)
         if self._jwks_source is not None:
             self._jwks_source.refresh()
+        if self.service.sources is not None:
+            self.service.sources.configure(settings.sources)
         if closed is not None:
             release(self.service.hub, closed)
         assert self.service.revocations is not None

@@ -103,6 +103,25 @@ PARTS = {
             without="the Redis store on Redis 7, and over TLS",
         ),
         Part(
+            "nginx",
+            ("nginx", "/usr/sbin/nginx"),
+            debian="nginx-light",
+            without="pages of other origins in front of nginx",
+        ),
+        Part(
+            "cors-express",
+            (),
+            lock="tests/browser/cors_express",
+            without="pages of other origins in front of Express",
+        ),
+        # The server alone, not in PATH; tests start clusters of their own.
+        Part(
+            "postgresql",
+            tuple(f"/usr/lib/postgresql/{version}/bin/postgres" for version in range(20, 13, -1)),
+            debian="postgresql",
+            without="sources that listen to a real PostgreSQL",
+        ),
+        Part(
             "haproxy",
             ("haproxy", "/usr/sbin/haproxy"),
             debian="haproxy",

@@ -10,6 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from pushhub.bosh.negotiation import BoshPolicy
 from pushhub.settings import ApiKey, Namespace, Route, Settings, SettingsError, TokenKey, load
+from pushhub.settings.change_source import ChangeSource
 from pushhub.settings.errors import sentences
 from pushhub.settings.host import is_local
 from pushhub.settings.limits import LIMIT_SPECS, Limit
@@ -88,6 +89,18 @@ TEXTS: dict[str, tuple[str, object]] = {
     "routes": (
         '[{"path": "/orders/*", "target": "http://api:8000"}]',
         [Route(path="/orders/*", target="http://api:8000")],
+    ),
+    "sources": (
+        '[{"name": "forge", "signature": "gitea", "resources": ["/repos/*"], '
+        f'"secret": "{SECRET.decode()}"}}]',
+        [
+            ChangeSource(
+                name="forge",
+                signature="gitea",
+                resources=("/repos/*",),
+                secret=SecretStr(SECRET.decode()),
+            )
+        ],
     ),
     "trusted_proxies": ('["10.0.0.0/8"]', ("10.0.0.0/8",)),
     "forwarded": ("both", "both"),
@@ -280,6 +293,12 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         [[routes]]
         path = "/orders/*"
         target = "http://api:8000"
+
+        [[sources]]
+        name = "forge"
+        signature = "gitea"
+        secret = "{SECRET.decode()}"
+        resources = ["/repos/*"]
 
         [namespaces.news]
         public = true

@@ -23,7 +23,7 @@ from pushhub.api.needs import (
     on_channel,
     serves_xmpp,
 )
-from pushhub.api.notify import MAX_NOTIFY_BYTES, notify
+from pushhub.api.notify import MAX_NOTIFY_BYTES, may_notify, notifier_grant, notify
 from pushhub.api.publish import publish
 from pushhub.api.read import feed, many, value
 from pushhub.api.reload import SETTINGS_RELOAD, reload
@@ -137,7 +137,15 @@ ROUTES = (
         {"POST": Endpoint(revoke, _MANAGE_ANY, MAX_REVOKE_BYTES, action=TOKEN_REVOKE)},
     ),
     EndpointRoute("/v1/reload", {"POST": Endpoint(reload, _MANAGE_ANY, action=SETTINGS_RELOAD)}),
-    EndpointRoute("/v1/notify", {"POST": Endpoint(notify, _PUBLISH_ANY, MAX_NOTIFY_BYTES)}),
+    EndpointRoute(
+        "/v1/notify",
+        {
+            # A signature covers the body as it was sent.
+            "POST": Endpoint(
+                notify, may_notify, MAX_NOTIFY_BYTES, admit=notifier_grant, decodes=False
+            )
+        },
+    ),
     EndpointRoute(
         "/http-bind",
         {

@@ -79,6 +79,12 @@ ORIGIN_METRICS: tuple[Metric, ...] = (
         _origin(lambda table: table.notifications),
     ),
     Metric(
+        "pushhub_sources_disconnected",
+        "Databases and folders of the setting sources that are not listened to now.",
+        "gauge",
+        lambda service: 0 if service.sources is None else service.sources.disconnected(),
+    ),
+    Metric(
         "pushhub_origin_stalled_total",
         "Retries for a shared resource that were abandoned because they made no progress.",
         "counter",

@@ -9,6 +9,7 @@ import structlog
 
 from pushhub.api.audit import audit_log
 from pushhub.api.listener_guard import ListenerGuard
+from pushhub.api.webhooks import webhooks_of
 from pushhub.auth.caller import Callers
 from pushhub.auth.limits import Limits
 from pushhub.http.byte_budget import ByteBudget
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pushhub.api.bosh_handler import BoshHandler
     from pushhub.api.reload import ReloadOutcome
     from pushhub.api.revocation_register import RevocationRegister
+    from pushhub.api.webhooks import Webhook
     from pushhub.auth.audit import AuditLog
     from pushhub.auth.authenticator import Authenticator
     from pushhub.auth.jwks import Jwks
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
     from pushhub.origin.shared.notifications import Notifications
+    from pushhub.origin.sources.change_sources import ChangeSources
     from pushhub.settings import Settings
     from pushhub.store.base import Retention
 
@@ -103,6 +106,8 @@ class Service:
     """Handles the requests to `/http-bind`, where an XMPP domain is served."""
     notifications: Notifications | None = None
     """Notifications of changed resources, where there is an origin."""
+    sources: ChangeSources | None = None
+    """Databases and files that notify of changes, where there is an origin."""
     sessions: Callable[[], int] | None = None
     """Counts the sessions, where an endpoint has sessions."""
     session_bytes: Callable[[], int] | None = None
@@ -123,6 +128,8 @@ class Service:
     """The check of `Host`, for listeners and routes that trust their network."""
     audit: AuditLog = field(init=False)
     """Records management actions and refusals."""
+    webhooks: Mapping[str, Webhook] = field(init=False)
+    """The sources of signed notifications, by their names."""
     retention: Callable[[str], Retention] = field(init=False)
     """The retention of a channel, by its name."""
     budget: ByteBudget = field(init=False)
@@ -147,6 +154,7 @@ class Service:
         self.settings = settings
         # pydantic reads private attributes slowly, and every publish needs this.
         self.retention = settings.retentions()
+        self.webhooks = webhooks_of(settings.sources)
         self.hub.max_holds = settings.max_holds
         self.callers.limits.configure(settings)
         for forget in self.forget_rights:

@@ -14,6 +14,7 @@ from pushhub.cli import (
     reload,
     routes,
     serve,
+    sources,
     store,
     suggest,
     tail,
@@ -56,6 +57,7 @@ app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")
 app.add_typer(config.app, name="config")
 app.add_typer(routes.app, name="routes")
+app.add_typer(sources.app, name="sources")
 app.add_typer(store.app, name="store", short_help="Back up, check and fence the log.")
 
 

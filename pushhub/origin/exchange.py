@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from pushhub.http.problem import Problem
+from pushhub.origin.announcement import is_write, named, written
+from pushhub.origin.cross_origin import Preflight
 from pushhub.origin.headers import to_origin
 from pushhub.origin.misdirected import UNKNOWN
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from pushhub.origin.request import Pairs, ProxiedRequest
     from pushhub.origin.shared.resource import Resource
     from pushhub.origin.tunnels import Tunnel
+
+log = structlog.get_logger(__name__)
 
 # An origin responds to TRACE with the request that it received (RFC 9110 §9.3.8), and IIS to TRACK
 # too. So these requests pass without the signature of GRIP, which the client must not see.
@@ -60,9 +66,11 @@ class ClientWriter(Protocol):
 
 
 class ProxyExchange:
-    """One routed request. `resource` is the shared resource that it is for, if any."""
+    """One routed request. `resource` is the shared resource that it is for, if any, and `preflight`
+    the preflight for an opt-in that it is, if it is one.
+    """
 
-    __slots__ = ("origin", "request", "resource", "writer")
+    __slots__ = ("origin", "preflight", "request", "resource", "writer")
 
     def __init__(
         self,
@@ -75,11 +83,15 @@ class ProxyExchange:
         self.request = request
         self.resource = resource
         self.writer = writer
+        self.preflight: Preflight | None = None
 
     async def run(self, body: AsyncIterable[bytes] | bytes | None) -> None:
         """Send the request to the origin, or share a fetch, and write the response."""
         origin, request, resource = self.origin, self.request, self.resource
         origin.warn_of_unnamed_proxy(request)
+        if request.method == "OPTIONS" and (preflight := Preflight.of(request)) is not None:
+            self.preflight = preflight
+            request = self.request = preflight.request
         grip = None
         if (
             request.match.route.step == "grip"
@@ -166,14 +178,21 @@ class ProxyExchange:
         self, pairs: Pairs, body: AsyncIterable[bytes] | bytes | None
     ) -> UpstreamResponse:
         request = self.request
-        response = await self.origin.client.request(
-            request.method,
-            request.url,
-            pairs,
-            body,
-            self.writer.inform,
-            self.origin.client_key(request),
-        )
+        try:
+            response = await self.origin.client.request(
+                request.method,
+                request.url,
+                pairs,
+                body,
+                self.writer.inform,
+                self.origin.client_key(request),
+            )
+        except BaseException:
+            if is_write(request):
+                self.origin.spawn(self.origin.announce(written(request, None)))
+            raise
+        if response.notified or is_write(request):
+            await self._announce(response)
         if response.status in UNKNOWN:
             self.origin.misdirected.refused(request, response.status)
         if response.status == 101 and not request.upgrades:
@@ -181,7 +200,21 @@ class ProxyExchange:
             raise Problem(
                 "bad-gateway", "The origin switches protocols without a request to upgrade."
             )
-        return response
+        return response if self.preflight is None else self.preflight.complete(response)
+
+    async def _announce(self, response: UpstreamResponse) -> None:
+        """Notify of the resources that a response reports as changed, before its client sees it."""
+        origin = self.origin
+        resources, wrong = named(response.notified)
+        if wrong:
+            origin.log.warning(log, "origin.bad_notify", path=self.request.path, why=wrong)
+        if is_write(self.request):
+            resources += written(self.request, response)
+        try:
+            await origin.announce(resources)
+        except BaseException:
+            response.close()
+            raise
 
     async def _write(self, response: UpstreamResponse) -> None:
         writer = self.writer

@@ -128,6 +128,11 @@ class Origin:
         """Run a coroutine in a task of its own, which `close` cancels."""
         return self._tasks.spawn(work)
 
+    async def announce(self, resources: list[str]) -> None:
+        """Notify every node that resources have changed, and wait until this node knows."""
+        if resources and self.notifications is not None:
+            await self.notifications.settle(resources)
+
     def open(self) -> None:
         """Begin to send requests and to receive notifications. The hub is open."""
         self.client.open()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from pushhub.settings.access import ApiKey, TokenKey
+    from pushhub.settings.change_source import ChangeSource
     from pushhub.settings.namespace import Namespace
     from pushhub.settings.route import Route
 
@@ -94,6 +95,8 @@ def _sentences(name: str, old: Settings, new: Settings) -> Iterable[str]:
             return _compared(_token_keys(before), _token_keys(now), _token_key_change)
         case "namespaces":
             return _compared(_namespaces(before), _namespaces(now), _namespace_change)
+        case "sources":
+            return _compared(_sources(before), _sources(now), _source_change)
         case "routes":
             return _compared(_routes(before), _routes(now), _route_change)
     if is_secret(Settings.model_fields[name]):
@@ -158,6 +161,15 @@ def _namespace_change(old: Namespace, new: Namespace) -> str:
         if getattr(old, name) != getattr(new, name)
     ]
     return f"has {', '.join(changed)}"
+
+
+def _sources(sources: list[ChangeSource]) -> dict[Hashable, tuple[str, Any]]:
+    return {source.name: (f"The source {source.name!r}", source) for source in sources}
+
+
+def _source_change(old: ChangeSource, new: ChangeSource) -> str:
+    changed = [name for name in type(new).model_fields if getattr(old, name) != getattr(new, name)]
+    return f"has another {', '.join(changed) or 'secret'}"
 
 
 def _routes(routes: list[Route]) -> dict[Hashable, tuple[str, Any]]:

@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from pushhub.settings.access import SHA256_PATTERN, ApiKey, TokenKey
+from pushhub.settings.change_source import ChangeSource
 from pushhub.settings.field import is_secret
 from pushhub.settings.limits import Limit
 from pushhub.settings.model import Settings
@@ -26,6 +27,7 @@ _INSIDE: Mapping[str, type[BaseModel]] = {
     "token_keys": TokenKey,
     "routes": Route,
     "limits": Limit,
+    "sources": ChangeSource,
 }
 
 # pydantic's error type: what the setting is, completed from the error's context.

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, model_validator
 
 from pushhub.http.forwarded import TrustedProxies
+from pushhub.settings.change_source import ChangeSource
 from pushhub.settings.field import ORIGIN, SERVER, setting
 from pushhub.settings.route import Route, Target
 
@@ -55,6 +56,16 @@ class OriginSettings(BaseModel):
             "The routes of requests to origins, and the requests that may wait; the first match "
             "counts.",
             max_length=1000,
+            reload=True,
+        ),
+    ] = []
+    sources: Annotated[
+        list[ChangeSource],
+        setting(
+            ORIGIN,
+            "The sources of notifications beside the API keys, such as webhooks with a signature.",
+            secret=True,
+            max_length=100,
             reload=True,
         ),
     ] = []
@@ -202,6 +213,9 @@ class OriginSettings(BaseModel):
             raise ValueError("The port of 'control' is at most 65535.")
         if not _PREFIX.fullmatch(self.prefix):
             raise ValueError("'prefix' is a path such as /_pushhub, without a final slash.")
+        names = [source.name for source in self.sources]
+        if len(set(names)) < len(names):
+            raise ValueError("Two sources have the same name; each has its own.")
         if self.origin is None:
             for index, route in enumerate(self.routes):
                 if route.target is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from pushhub.settings.access import ApiKey, TokenKey
+from pushhub.settings.change_source import ChangeSource
 from pushhub.settings.field import PANELS, is_secret
 from pushhub.settings.limits import Limit
 from pushhub.settings.model import Settings
@@ -155,6 +156,7 @@ def markdown() -> str:
         "An API key": ApiKey,
         "A token key": TokenKey,
         "A route": Route,
+        "A source": ChangeSource,
         "A limit": Limit,
     }
     for title, model in inside.items():

@@ -259,6 +259,14 @@ class Route(BaseModel):
             "receives those of the first request."
         ),
     ] = False
+    notify_writes: Annotated[
+        bool,
+        Field(
+            description="Whether a `POST`, `PUT`, `PATCH` or `DELETE` that passes through and "
+            "succeeds (2xx) notifies of a change of its own path, of the collection around it, and "
+            "of the `Location` of a 201."
+        ),
+    ] = False
     channel: Annotated[
         str | None,
         Field(

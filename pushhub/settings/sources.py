@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
+from pushhub.settings.change_source import FILE_FIELDS
 from pushhub.settings.errors import SettingsError, sentences, suggestion
 from pushhub.settings.field import is_secret
 from pushhub.settings.model import ENV_PREFIX, Settings
@@ -107,6 +108,9 @@ def load(
     for key in settings.token_keys:
         if key.key_file is not None and key.is_secret:
             secret_files.check(key.key_file, f"key_file names {key.key_file}")
+    for source in settings.sources:
+        if (secret := source.own_file) is not None:
+            secret_files.check(secret, f"The source {source.name!r} names {secret}")
     settings._origins.update({name: one for name, one in origins.items() if one != "default"})
     return Loaded(settings, origins, file, again, tuple(dict.fromkeys(secret_files.warnings)))
 
@@ -152,6 +156,8 @@ def _inline(settings: Settings) -> list[str]:
         names.append("store")
     if any(key.key is not None and key.is_secret for key in settings.token_keys):
         names.append("token_keys")
+    if any(source.is_inline for source in settings.sources):
+        names.append("sources")
     return names
 
 
@@ -174,6 +180,11 @@ def _read_toml(file: Path, secret_files: SecretFiles) -> dict[str, Any]:
         for key in keys:
             if isinstance(key, dict) and isinstance(path := key.get("key_file"), str):
                 key["key_file"] = str(file.parent / path)
+    if isinstance(sources := values.get("sources"), list):
+        for source in sources:
+            for name in FILE_FIELDS if isinstance(source, dict) else ():
+                if isinstance(path := source.get(name), str):
+                    source[name] = str(file.parent / path)
     named = secret_files.take(values, str, file.parent)
     plain = {name: value for name, value in values.items() if name not in FILE_FORMS}
     return {**plain, **_Texts(named, secret_files.spelling(str))()}

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.arch.sources import ROOT
 from tests.serving import Output
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-ASKED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["bench"]]
+ASKED = [*PROJECT["dependencies"], *chain.from_iterable(PROJECT["optional-dependencies"].values())]
 LOCKED = dict(
     re.findall(
         r"^([\w.-]+)(?:\[\w+\])?==([\w.]+)", (ROOT / "requirements-dev.txt").read_text(), re.M

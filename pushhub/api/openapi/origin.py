@@ -18,8 +18,28 @@ def described(problems: dict[str, Any]) -> dict[str, Any]:
             "completes every hold. A resource is a path as clients request it, with or without its "
             "query; a prefix with a final `*`; or a pattern with `{name}` for one segment. The key "
             "needs to publish to channels of these names.",
+            "security": [{"bearer": []}, {"basic": []}, {"cookie": []}, {}],
+            "parameters": [
+                {
+                    "name": "resources",
+                    "in": "query",
+                    "description": "The resources, separated by commas; the body may then be "
+                    "anything, such as the JSON of another service. A comma, `&` and `%` of a path "
+                    "are percent-encoded.",
+                    "schema": {"type": "string"},
+                    "example": "/orders/7,/customers/*",
+                },
+                {
+                    "name": "source",
+                    "in": "query",
+                    "description": "A webhook of the setting `sources`: its signature takes the "
+                    "place of a key, and it may notify the resources that it is configured for.",
+                    "schema": {"type": "string"},
+                    "example": "forge",
+                },
+            ],
             "requestBody": {
-                "required": True,
+                "required": False,
                 "content": {
                     "application/json": {
                         "schema": {
@@ -35,7 +55,8 @@ def described(problems: dict[str, Any]) -> dict[str, Any]:
                             },
                         },
                         "example": {"resources": ["/orders/7", "/customers/*"]},
-                    }
+                    },
+                    "*/*": {"schema": {}},
                 },
             },
             "responses": {

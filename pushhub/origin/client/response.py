@@ -30,6 +30,8 @@ _PARSED = re.compile(
     rb":[\t ]*([^\r]*)",
     re.IGNORECASE,
 )
+_NOTIFY_NAME = b"\nx-pushhub-notify:"
+_NOTIFY = re.compile(rb"(?<=\n)x-pushhub-notify:([^\r]*)\r\n", re.IGNORECASE)
 _LENGTH = re.compile(rb"\d{1,18}")
 
 # Of these the ones that frame the body; RFC 9110 §7.6.1 lists the others.
@@ -56,6 +58,8 @@ class UpstreamResponse:
     at all, and None if the body is `chunked`, or ends with the connection. `reusable` says whether
     the connection can carry another request after it. `names_body` says whether the headers
     announce a body; the response to HEAD, a 1xx, a 204 and a 304 are `bodiless` nevertheless.
+    `notified` are the values of X-Pushhub-Notify, a header for pushhub alone: `raw` and `pairs` are
+    without it.
 
     Raises:
         Problem: 502, the head is invalid, or its body could be read in two ways (RFC 9112 §6.3).
@@ -70,6 +74,10 @@ class UpstreamResponse:
             start = _START.match(head)
             if start is None or _LINES.fullmatch(head, start.end()) is None:
                 raise bad_response("its headers are none")
+        self.notified: tuple[bytes, ...] = ()
+        if _NOTIFY_NAME in head.lower():
+            self.notified = tuple(_NOTIFY.findall(head))
+            head = _NOTIFY.sub(b"", head)
         self.connection: ResponseConnection | None = None
         self.is_streamed = False
         """Whether a stream goes on reading it when its exchange has ended, and closes it then."""
@@ -149,6 +157,14 @@ class UpstreamResponse:
             length = length or name == b"content-length"
             kept.append(line)
         return b"".join(kept)
+
+    def set_header(self, name: bytes, value: bytes) -> None:
+        """Replace a header that does not frame the message; all other lines stay as they were."""
+        start, lines = self.raw[: self._start], self.raw[self._start : -2].splitlines(keepends=True)
+        prefix = name.lower() + b":"
+        kept = [line for line in lines if not line.lower().startswith(prefix)]
+        self.raw = b"".join((start, *kept, name, b": ", value, b"\r\n\r\n"))
+        self.__dict__.pop("pairs", None)
 
     @property
     def is_readable(self) -> bool:

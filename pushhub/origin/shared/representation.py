@@ -13,6 +13,7 @@ import orjson
 from pushhub.http.etag import ANY, parse_tags
 from pushhub.http.raw_response import FRAMING, RawResponse
 from pushhub.log.event import BINARY, MAX_EVENT_BYTES, Draft
+from pushhub.origin.cross_origin import exposing
 from pushhub.origin.shared.change_rule import WHOLE
 from pushhub.polls.base import NO_HINT, Hint, wait_headers
 
@@ -155,7 +156,7 @@ class Representation:
         leave for caches to give it to others (RFC 7240 §2).
         """
         dropped = _REPLACED | {b"etag"} if self.has_generated_tag else _REPLACED
-        kept = tuple(pair for pair in headers if pair[0].lower() not in dropped)
+        kept = tuple(pair for pair in exposing(headers) if pair[0].lower() not in dropped)
         vary = [value for name, value in headers if name.lower() == b"vary"]
         return (
             *kept,

@@ -1,0 +1,1 @@
+"""Sources of notifications that pushhub reads by itself: databases and files."""

@@ -1,0 +1,154 @@
+"""A source that watches files: a change of a file notifies the resources that its path names."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pushhub.origin.sources.sink import SourceSink
+
+log = structlog.get_logger(__name__)
+
+# A change is gathered for at least this time, in ms, and for at most the second: an editor writes,
+# renames and removes within a few.
+STEP_MS = 20
+DEBOUNCE_MS = 100
+# A folder is looked at so often, whether it is still the same one.
+CHECK_MS = 1000
+# As many bytes as a collision-free name of a change needs.
+_KEY_BYTES = 16
+# The pause before a path is looked for again that is missing, or cannot be watched.
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+
+
+class FileSource:
+    """Watches one file, or one folder with all below it, until it is cancelled.
+
+    Args:
+        name: the name of the source, for the log.
+        path: the file or the folder.
+        resources: the resources, with `{path}`, `{name}` and `{stem}` of a file.
+        uniform: draws a number between two.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        resources: Sequence[str],
+        sink: SourceSink,
+        uniform: Callable[[float, float], float],
+    ) -> None:
+        self._name = name
+        self._path = path.absolute()
+        self._resources = resources
+        self._sink = sink
+        self._uniform = uniform
+        self.is_connected = False
+
+    async def run(self) -> None:
+        """Watch, and begin again after a failure."""
+        loop, pause, logged = asyncio.get_running_loop(), FIRST_PAUSE, ""
+        while True:
+            begun = loop.time()
+            try:
+                await self._watch()
+                why = "the file or folder was removed"
+            except OSError as error:
+                why = (error.strerror or str(error))[:200]
+            except RuntimeError as error:
+                # watchfiles' own error, such as for the limit of watches (fs.inotify).
+                why = str(error)[:200]
+            if self.is_connected and loop.time() - begun > LONGEST_PAUSE:
+                pause, logged = FIRST_PAUSE, ""
+            if self.is_connected:
+                self._sink.lost()
+            self.is_connected = False
+            if why != logged:
+                logged = why
+                log.warning("source.disconnected", source=self._name, why=why)
+            await asyncio.sleep(self._uniform(pause / 2, pause))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _watch(self) -> None:
+        from watchfiles import Change, awatch
+
+        # A file is replaced by a rename, and its own watch sees no more then: its folder's does.
+        is_file = await asyncio.to_thread(self._path.is_file)
+        folder = self._path.parent if is_file else self._path
+        # A folder that is missing raises FileNotFoundError here.
+        identity = await asyncio.to_thread(_identity, folder)
+        changes = awatch(
+            folder,
+            watch_filter=None,
+            debounce=DEBOUNCE_MS,
+            step=STEP_MS,
+            recursive=not is_file,
+            yield_on_timeout=True,
+            rust_timeout=CHECK_MS,
+            ignore_permission_denied=True,
+        )
+        async for found in changes:
+            if not self.is_connected:
+                self.is_connected = True
+                log.info("source.connected", source=self._name)
+                # The changes before the watch began.
+                self._sink.lost()
+            paths = [Path(text) for _, text in found]
+            if is_file:
+                paths = [path for path in paths if path == self._path]
+            for path, key in await asyncio.to_thread(_keyed, paths):
+                self._take(path, key, folder)
+            # A folder that was replaced by another one of the same name is watched no more. The
+            # other one may have the same number.
+            was_removed = (Change.deleted, str(folder)) in found
+            if was_removed or await asyncio.to_thread(_identity, folder) != identity:
+                return
+
+    def _take(self, path: Path, key: str, folder: Path) -> None:
+        try:
+            below = path.relative_to(folder).as_posix()
+        except ValueError:
+            self._sink.lost()
+            return
+        values = {"path": below, "name": path.name, "stem": path.stem}
+        encoded = {
+            name: quote(os.fsencode(value), safe="/" if name == "path" else "")
+            for name, value in values.items()
+        }
+        for resource in self._resources:
+            text = resource
+            for name, value in encoded.items():
+                text = text.replace("{" + name + "}", value)
+            self._sink.take(text, key)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _keyed(paths: list[Path]) -> list[tuple[Path, str]]:
+    """Each path with the key of its change, which all processes of the machine find; empty for a
+    file that was removed.
+    """
+    keyed = []
+    for path in paths:
+        key = ""
+        try:
+            text = f"{path}:{path.stat().st_mtime_ns}"
+            key = blake2b(os.fsencode(text), digest_size=_KEY_BYTES).hexdigest()
+        except OSError:
+            pass
+        keyed.append((path, key))
+    return keyed

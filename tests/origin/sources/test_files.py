@@ -1,0 +1,153 @@
+"""Files notify: created, changed, replaced, moved and removed ones."""
+
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.origin.apis import Api
+from tests.origin.shared.test_sharing import Front
+from tests.ports import free_port
+from tests.redis_servers import KINDS, Rack
+from tests.serving import serve
+
+ROUTES = [{"path": "/*", "step": "notify"}]
+CONNECTED = re.compile(r"source\.connected")
+
+
+def source(path: Path, *resources: str) -> dict[str, object]:
+    given = resources or ("/files/{path}", "/names/{stem}", "/files")
+    return {"name": "docs", "kind": "files", "path": str(path), "resources": given}
+
+
+@asynccontextmanager
+async def hub(path: Path, *resources: str) -> AsyncIterator[Front]:
+    port = free_port()
+    settings = {"routes": ROUTES, "sources": [source(path, *resources)]}
+    with serve(origin=f"http://127.0.0.1:{port}", **settings) as running:
+        running.output.find(CONNECTED, 30)
+        async with Api.running(port) as api:
+            yield Front(running, api)
+
+
+@asynccontextmanager
+async def told(front: Front, *resources: str) -> AsyncIterator[None]:
+    """The block changes files; then each of the resources completes a wait."""
+    waits = [front.waiting(resource, '"one"') for resource in resources]
+    for resource in resources:
+        front.api.set(resource, "1", '"one"')
+        await front.wait(resource)
+    answers = [await wait.__aenter__() for wait in waits]
+    await front.parked(len(resources))
+    for resource in resources:
+        front.api.set(resource, "2", '"two"')
+    yield
+    for resource, answer in zip(resources, answers, strict=True):
+        assert (await answer).headers["etag"] == '"two"', resource
+    for wait in waits:
+        await wait.__aexit__(None, None, None)
+
+
+async def test_files_notify(tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    async with hub(tmp_path) as front:
+        async with told(front, "/files/a.json", "/names/a", "/files"):
+            (tmp_path / "a.json").write_text("1")
+        async with told(front, "/files/a.json"):
+            (tmp_path / "a.json").write_text("2")
+        async with told(front, "/files/below/b%20%C3%A9%25.json", "/names/b%20%C3%A9%25"):
+            (below / "b é%.json").write_text("1")
+        # As an editor, and every careful program, replaces a file.
+        (tmp_path / "new").write_text("3")
+        async with told(front, "/files/a.json", "/names/a"):
+            os.replace(tmp_path / "new", tmp_path / "a.json")
+        async with told(front, "/files/a.json", "/files/c.json"):
+            (tmp_path / "a.json").rename(tmp_path / "c.json")
+        async with told(front, "/files/c.json", "/files"):
+            (tmp_path / "c.json").unlink()
+        # In a folder that was made since.
+        async with told(front, "/files/more/d.json"):
+            (tmp_path / "more").mkdir()
+            (tmp_path / "more" / "d.json").write_text("1")
+
+
+async def test_one_file(tmp_path: Path) -> None:
+    file, other = tmp_path / "a.json", tmp_path / "b.json"
+    file.write_text("1")
+    async with hub(file, "/a", "/{name}") as front:
+        for resource in ("/a", "/a.json"):
+            async with told(front, resource):
+                other.write_text("2")
+                file.write_text("2")
+            async with told(front, resource):
+                other.replace(file)
+        front.api.set("/b.json", "1", '"one"')
+        await front.wait("/b.json")
+        async with front.waiting("/b.json", '"one"'):
+            await front.parked(1)
+            looks = front.api.count("/b.json")
+            other.write_text("3")
+            front.api.set("/a", "1", '"one"')
+            await front.wait("/a")
+            async with front.waiting("/a", '"one"') as answer:
+                await front.parked(2)
+                front.api.set("/a", "2", '"two"')
+                file.write_text("4")
+                assert (await answer).headers["etag"] == '"two"'
+            assert front.api.count("/b.json") == looks
+
+
+async def test_a_bulk_change_is_one_notification(tmp_path: Path) -> None:
+    async with hub(tmp_path) as front:
+        async with told(front, "/files/999", "/files"):
+            for number in range(1000):
+                (tmp_path / str(number)).write_text("1")
+        counted = (await front.hub.get("/_pushhub/metrics")).body.decode()
+        (number,) = re.findall(r"(?m)^pushhub_origin_notices_total (\d+)$", counted)
+        assert int(number) < 500
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_folder_that_comes_back_is_watched_again(tmp_path: Path, replaced: bool) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    async with hub(folder) as front:
+        async with told(front, "/files/a.json"):
+            shutil.rmtree(folder)
+            if not replaced:
+                front.hub.output.find(re.compile(r"source\.disconnected"), 30)
+            folder.mkdir()
+            (folder / "a.json").write_text("1")
+        front.hub.output.find(re.compile(r"source\.disconnected"), 30)
+        async with told(front, "/files/b.json"):
+            (folder / "b.json").write_text("1")
+
+
+async def test_other_nodes_are_notified(tmp_path: Path) -> None:
+    """A node on another machine has not these files."""
+    rack, port = Rack(), free_port()
+    try:
+        store, origin = rack.start(KINDS["valkey9"]).url(), f"http://127.0.0.1:{port}"
+        with (
+            serve(store=store, origin=origin, routes=ROUTES, sources=[source(tmp_path)]) as near,
+            serve(store=store, origin=origin, routes=ROUTES, sources=[source(tmp_path)]) as twin,
+            serve(store=store, origin=origin, routes=ROUTES) as far,
+        ):
+            near.output.find(CONNECTED, 30)
+            twin.output.find(CONNECTED, 30)
+            async with Api.running(port) as api:
+                front = Front(far, api)
+                # After what the nodes say at their start.
+                async with told(front, "/files/first"):
+                    (tmp_path / "first").write_text("1")
+                async with told(front, "/files/a.json"):
+                    looks = api.count("/files/a.json")
+                    (tmp_path / "a.json").write_text("1")
+                assert api.count("/files/a.json") <= looks + 2
+    finally:
+        rack.close()

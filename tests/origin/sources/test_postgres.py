@@ -1,0 +1,211 @@
+"""A table of a real PostgreSQL notifies, by the triggers that `pushhub sources postgres` prints."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+import pytest
+
+from tests.cli.running import pushhub
+from tests.origin.apis import Api
+from tests.origin.shared.test_sharing import Front
+from tests.ports import free_port
+from tests.postgres import PostgresServer, postgres
+from tests.redis_servers import KINDS, Rack
+from tests.serving import serve
+
+ROUTES = [{"path": "/*", "step": "notify"}]
+RESOURCES = ["/orders/{id}", "/customers/{customer}/orders", "/report"]
+CONNECTED = re.compile(r"source\.connected")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with postgres() as server:
+        # Column names that are also those of the function's variables and of SQL.
+        server.run('CREATE TABLE orders (id text, customer int, path text, "order" int)')
+        options = [text for resource in RESOURCES for text in ("--resource", resource)]
+        printed = pushhub("sources", "postgres", "--table", "orders", *options, "--channel", "hub")
+        assert printed.exit_code == 0, printed.stderr
+        # Twice: it can be run again.
+        server.run(printed.stdout)
+        server.run(printed.stdout)
+        yield server
+
+
+def source(server: PostgresServer, **more: object) -> dict[str, object]:
+    resources = ["/orders/*", "/orders", "/customers/*", "/customers", "/report"]
+    base = {"name": "orders", "kind": "postgres", "dsn": server.dsn, "channel": "hub"}
+    return base | {"resources": resources, **more}
+
+
+@asynccontextmanager
+async def hub(server: PostgresServer, **more: object) -> AsyncIterator[Front]:
+    """A hub that listens to the server, in front of an origin."""
+    port = free_port()
+    settings = {"routes": ROUTES, "sources": [source(server, **more)]}
+    with serve(origin=f"http://127.0.0.1:{port}", **settings) as running:
+        running.output.find(CONNECTED, 30)
+        async with Api.running(port) as api:
+            yield Front(running, api)
+
+
+@asynccontextmanager
+async def told(front: Front, *resources: str) -> AsyncIterator[None]:
+    """The block changes the database; then each of the resources completes a wait."""
+    waits = [front.waiting(resource, '"one"') for resource in resources]
+    for resource in resources:
+        front.api.set(resource, "1", '"one"')
+        await front.wait(resource)
+    answers = [await wait.__aenter__() for wait in waits]
+    await front.parked(len(resources))
+    for resource in resources:
+        front.api.set(resource, "2", '"two"')
+    yield
+    for resource, answer in zip(resources, answers, strict=True):
+        assert (await answer).headers["etag"] == '"two"', resource
+    for wait in waits:
+        await wait.__aexit__(None, None, None)
+
+
+def row(id: str, customer: int = 1) -> str:
+    id = id.replace("'", "''")
+    return f"INSERT INTO orders VALUES ('{id}', {customer}, 'p', 1)"
+
+
+async def test_rows_notify(server: PostgresServer) -> None:
+    async with hub(server) as front:
+        async with told(front, "/orders/7", "/orders", "/customers/1/orders", "/report"):
+            server.run(row("7"))
+        async with told(front, "/orders/7", "/orders", "/customers/1/orders"):
+            server.run("UPDATE orders SET path = 'q' WHERE id = '7'")
+        # A row that moves concerns both resources.
+        async with told(front, "/customers/1/orders", "/customers/2/orders"):
+            server.run("UPDATE orders SET customer = 2 WHERE id = '7'")
+        async with told(front, "/orders/7", "/customers/2/orders"):
+            server.run("DELETE FROM orders WHERE id = '7'")
+        async with told(front, "/orders/8", "/orders", "/report"):
+            server.run("TRUNCATE orders")
+
+
+async def test_a_value_is_one_segment(server: PostgresServer) -> None:
+    ids = ("a b", "é", "10%", "a/b", "x'y", "x?y&z", "*", "{id}", "~._-", "日本", "..a")
+    async with hub(server) as front, told(front, *(f"/orders/{quote(id, safe='')}" for id in ids)):
+        for id in ids:
+            server.run(row(id))
+
+
+async def test_a_bulk_change_is_one_notification(server: PostgresServer) -> None:
+    async with hub(server) as front:
+        async with told(front, "/orders/99999", "/customers/5/orders"):
+            server.run(
+                "INSERT INTO orders SELECT n::text, n % 10, '', 1 FROM generate_series(1, 100000) n"
+            )
+        counted = (await front.hub.get("/_pushhub/metrics")).body.decode()
+        (number,) = re.findall(r"(?m)^pushhub_origin_notices_total (\d+)$", counted)
+        assert int(number) < 10
+        async with told(front, "/orders/77"):
+            server.run("DELETE FROM orders")
+
+
+async def test_what_no_transaction_commits_notifies_of_nothing(server: PostgresServer) -> None:
+    async with hub(server) as front:
+        front.api.set("/orders/1", "1", '"one"')
+        await front.wait("/orders/1")
+        async with front.waiting("/orders/1", '"one"'):
+            await front.parked(1)
+            looks = front.api.count("/orders/1")
+            server.run(f"BEGIN; {row('1')}; ROLLBACK")
+            server.run("UPDATE orders SET path = 'x' WHERE id = 'nobody'")
+            server.run("NOTIFY hub, '/secret'; NOTIFY hub, 'nonsense'; NOTIFY hub, '[1, null'")
+            server.run("NOTIFY other, '/orders/1'; NOTIFY hub")
+            # Notifications come in order, so after this one the others have come.
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(marked(front, server))
+            assert front.api.count("/orders/1") == looks
+
+
+async def marked(front: Front, server: PostgresServer) -> None:
+    front.api.set("/report", "1", '"one"')
+    await front.wait("/report")
+    async with front.waiting("/report", '"one"') as answer:
+        await front.parked(2)
+        front.api.set("/report", "2", '"two"')
+        server.run("""NOTIFY hub, '["/report", "/else"]'""")
+        assert (await answer).headers["etag"] == '"two"'
+
+
+async def test_after_an_outage_all_who_wait_get_one_fetch(server: PostgresServer) -> None:
+    async with hub(server) as front:
+        front.api.set("/orders/1", "1", '"one"')
+        front.api.set("/orders", "1", '"one"')
+        front.api.set("/else", "1", '"one"')
+        for resource in ("/orders/1", "/orders", "/else"):
+            await front.wait(resource)
+        async with (
+            front.waiting("/orders/1", '"one"') as answer,
+            front.waiting("/orders", '"one"'),
+            front.waiting("/else", '"one"'),
+        ):
+            # Each wait has looked at the origin.
+            await front.parked(3, looks=6)
+            server.stop()
+            front.hub.output.find(re.compile(r"source\.disconnected"), 30)
+            looks = {name: front.api.count(name) for name in ("/orders/1", "/orders", "/else")}
+            # The change is missed: nothing listens.
+            front.api.set("/orders/1", "2", '"two"')
+            server.start()
+            assert (await answer).headers["etag"] == '"two"'
+            await front.api.reached(looks["/orders"] + 1, "/orders")
+            # One fetch for each, and none for what the source may not notify of.
+            assert front.api.count("/orders/1") == looks["/orders/1"] + 1
+            assert front.api.count("/orders") == looks["/orders"] + 1
+            assert front.api.count("/else") == looks["/else"]
+        async with told(front, "/orders/9"):
+            server.run(row("9"))
+
+
+async def test_a_wrong_database_is_told_once_and_tried_with_a_pause(
+    server: PostgresServer,
+) -> None:
+    dsn = server.dsn.replace("dbname=postgres", "dbname=nowhere")
+    settings = {"routes": ROUTES, "sources": [source(server, dsn=dsn)]}
+    with serve(origin="http://127.0.0.1:9", **settings) as running:
+        found = running.output.find(re.compile(r"^.*source\.disconnected.*$"), 30)
+        assert "nowhere" in found[0]
+        metrics = (await running.get("/_pushhub/metrics")).body.decode()
+        assert "pushhub_sources_disconnected 1" in metrics
+
+
+async def test_several_nodes_fetch_once(server: PostgresServer) -> None:
+    rack, port = Rack(), free_port()
+    try:
+        store, origin = rack.start(KINDS["valkey9"]).url(), f"http://127.0.0.1:{port}"
+        settings = {"store": store, "origin": origin, "routes": ROUTES}
+        with (
+            serve(**settings, sources=[source(server)]) as near,
+            serve(**settings, sources=[source(server)]) as far,
+        ):
+            for one in (near, far):
+                one.output.find(CONNECTED, 30)
+            async with Api.running(port) as api:
+                here, there = Front(near, api), Front(far, api)
+                api.set("/orders/1", "1", '"one"')
+                for front in (here, there):
+                    await front.wait("/orders/1")
+                async with (
+                    here.waiting("/orders/1", '"one"') as one_answer,
+                    there.waiting("/orders/1", '"one"') as other_answer,
+                ):
+                    await here.parked(1)
+                    await there.parked(1)
+                    looks = api.count("/orders/1")
+                    api.set("/orders/1", "2", '"two"')
+                    server.run(row("1"))
+                    for answer in (one_answer, other_answer):
+                        assert (await answer).headers["etag"] == '"two"'
+                    assert api.count("/orders/1") == looks + 1
+    finally:
+        rack.close()
