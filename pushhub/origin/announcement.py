@@ -41,7 +41,9 @@ def named(values: tuple[bytes, ...]) -> tuple[list[str], str]:
 
 def is_write(request: ProxiedRequest) -> bool:
     """Whether the success of a request notifies by itself."""
-    return request.match.route.notify_writes and request.method in WRITES
+    route = request.match.route
+    # The owner says that requests by the route's `methods` only read.
+    return route.notify_writes and request.method in WRITES and request.method not in route.methods
 
 
 def written(request: ProxiedRequest, response: UpstreamResponse | None) -> list[str]:

@@ -31,6 +31,8 @@ EXPOSED = (b"ETag", b"Preference-Applied", b"X-Polling-Index", b"X-Poll-Interval
 # An application without a handler for OPTIONS; its GET may have CORS nevertheless, as with nginx's
 # `add_header`.
 _NO_OPTIONS = frozenset({404, 405, 501})
+# Methods that a page may use without a preflight, if its headers are simple, too (Fetch §2.2.1).
+_SIMPLE = frozenset({"GET", "HEAD", "POST"})
 
 
 class Preflight:
@@ -55,12 +57,13 @@ class Preflight:
         route = request.match.route
         headers = request.headers
         names_text = headers.get(_REQUEST_HEADERS.decode())
+        method = headers.get("access-control-request-method")
         if (
             request.method != "OPTIONS"
             or route.step not in ("poll", "notify")
             or names_text is None
             or "origin" not in headers
-            or headers.get("access-control-request-method") != "GET"
+            or method not in route.methods
         ):
             return None
         ours = {_OPT_INS[name] for name in route.opt_in if name in _OPT_INS}
@@ -71,7 +74,12 @@ class Preflight:
         kept = [name for name in names if name and name.lower() not in ours]
         added = tuple(name.title().encode() for name in sorted(ours, reverse=True))
         plain = _with_request_headers(request, ", ".join(kept).encode("latin-1"))
-        return cls(plain, added, headers["origin"].encode("latin-1"), is_simple=not kept)
+        return cls(
+            plain,
+            added,
+            headers["origin"].encode("latin-1"),
+            is_simple=not kept and method in _SIMPLE,
+        )
 
     def complete(self, response: UpstreamResponse) -> UpstreamResponse:
         """The application's response with pushhub's headers, if it allows the page."""
@@ -81,7 +89,7 @@ class Preflight:
             if text is not None:
                 response.set_header(b"Access-Control-Allow-Headers", text)
         elif self.is_simple and response.status in _NO_OPTIONS and not allowed:
-            # The response to the GET itself decides whether the page may read it.
+            # The response to the request itself decides whether the page may read it.
             response.close()
             return UpstreamResponse(
                 b"HTTP/1.1 204 No Content\r\n"

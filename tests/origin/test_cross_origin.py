@@ -1,5 +1,7 @@
 """Preflights for opt-ins, and the headers that pages of other origins may read."""
 
+from typing import Any
+
 import pytest
 
 from pushhub.origin.client.response import UpstreamResponse
@@ -15,7 +17,7 @@ PAGE = "https://page.example"
 ALLOWED = b"HTTP/1.1 204 No Content\r\nVary: Origin\r\nAccess-Control-Allow-Origin: %b\r\n"
 
 
-def request(asked: str, method: str = "GET", **route: object) -> ProxiedRequest:
+def request(asked: str, method: str = "GET", **route: Any) -> ProxiedRequest:
     settings = Settings(origin="http://api", routes=[Route(**{"step": "poll", **route})])  # type: ignore[arg-type]
     pairs = [(b"Host", b"api"), (b"Origin", PAGE.encode())]
     pairs += [(b"Access-Control-Request-Method", method.encode())]
@@ -27,7 +29,7 @@ def request(asked: str, method: str = "GET", **route: object) -> ProxiedRequest:
     return request
 
 
-def answered(asked: str, head: bytes, **route: object) -> UpstreamResponse:
+def answered(asked: str, head: bytes, **route: Any) -> UpstreamResponse:
     preflight = Preflight.of(request(asked, **route))
     assert preflight is not None
     return preflight.complete(UpstreamResponse(head + b"\r\n", "OPTIONS"))
@@ -43,6 +45,7 @@ def answered(asked: str, head: bytes, **route: object) -> UpstreamResponse:
         ("prefer", "GET", {"step": "pass"}),
         ("prefer", "GET", {"step": "grip"}),
         ("wait", "GET", {}),
+        ("prefer", "REPORT", {"methods": ["GET", "POST"]}),
         ("prefer", "GET", {"opt_in": ["wait-param"]}),
     ],
 )
@@ -68,6 +71,13 @@ def test_the_application_is_asked_for_the_rest(asked: str, left: bytes | None) -
     assert pairs.pop(b"Access-Control-Request-Headers", None) == left
     assert list(pairs) == [b"Host", b"Origin", b"Access-Control-Request-Method", b"X-Own"]
     assert preflight.is_simple == (left is None)
+
+
+@pytest.mark.parametrize(("method", "is_simple"), [("POST", True), ("REPORT", False)])
+def test_a_method_that_reads_may_opt_in(method: str, is_simple: bool) -> None:
+    preflight = Preflight.of(request("prefer", method, methods=["GET", method]))
+    assert preflight is not None
+    assert preflight.is_simple == is_simple
 
 
 @pytest.mark.parametrize("origin", [PAGE.encode(), b"*"])

@@ -8,7 +8,7 @@ nodes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
@@ -24,16 +24,10 @@ from pushhub.polls.base import NO_HINT
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from pushhub.hub.hub import Hub
     from pushhub.origin.request import Pairs
     from pushhub.origin.shared.condition import WaitCondition
-    from pushhub.origin.shared.fetch_claims import FetchClaims
-    from pushhub.origin.shared.fetch_pace import FetchPace
-    from pushhub.origin.shared.fetcher import Fetcher
     from pushhub.origin.shared.key import Key
-    from pushhub.origin.shared.unshared_log import UnsharedLog
+    from pushhub.origin.shared.resource_owner import ResourceOwner
     from pushhub.origin.shared.wait_request import WaitRequest
     from pushhub.polls.base import Hint
     from pushhub.settings.route import Route
@@ -45,41 +39,11 @@ TOO_SLOW = "The origin did not respond during the wait."
 PASS_SECONDS = 60.0
 
 
-class ResourceOwner(Protocol):
-    """The table of resources, as a resource uses it: collaborators, counters and decisions that
-    concern several resources.
-    """
-
-    hub: Hub
-    uniform: Callable[[float, float], float]
-    refuse: Callable[[Problem], Response]
-    fetcher: Fetcher
-    claims: FetchClaims
-    unshared: UnsharedLog
-    pace: FetchPace
-    size: int
-    served_from_memory: int
-    served_after_fetch: int
-
-    def spawn(self, work: Coroutine[None, None, None]) -> object:
-        """Run a coroutine in a task of its own."""
-
-    def learn_vary(self, key: Key, route: Route, names: frozenset[str]) -> bool:
-        """Record the headers that a resource varies by; whether they are not part of its key."""
-
-    def end_waits(self, resource: Resource) -> None:
-        """End the waits on a resource, on all nodes."""
-
-    def forget(self, resource: Resource) -> None:
-        """Remove a resource."""
-
-
 class Resource:
     """One resource on one node, and the requests that wait for its next fetch.
 
     `public_channel` is a channel of the route whose events say that the resource changed.
-    `fetches` counts, and numbers, the fetches. `passes_until` is set while its requests pass
-    through.
+    `fetches` counts, and numbers, the fetches. `passes_until` is set while requests pass through.
     """
 
     __slots__ = ("_fetching", "_hub", "_idle_since", "_owner", "_pace", "_pairs", "_polls",
@@ -228,9 +192,7 @@ class Resource:
         return poll
 
     def end_of_wait(self, condition: WaitCondition, wait: int | None, hint: Hint) -> Response:
-        """The response at the end of a wait without a change: the route's, or the error of the last
-        fetch.
-        """
+        """The response at the end of a wait without a change, or the error of the last fetch."""
         problem = self.state.interval.problem
         if problem is None:
             response = self.state.end_of_wait(condition, wait, hint, self.route.nothing)
@@ -425,9 +387,7 @@ class Resource:
         self._waiters.resolve_all(failed.representation or problem)
 
     def _schedule(self, since: float = float("inf")) -> None:
-        """Set the timer for the next fetch, a pause from now or from an earlier time; or for the
-        end.
-        """
+        """Set the timer for the next fetch, a pause from now or from earlier; or for the end."""
         if self._fetching or self.tick or self._pace.is_queued(self):
             return
         now = self._hub.now()

@@ -20,6 +20,7 @@ ROUTES = [
     {"path": "/cached/*", "step": "notify", "max_age": 60},
     {"path": "/written/*", "step": "notify", "notify_writes": True},
     {"path": "/always/*", "step": "notify"},
+    {"path": "/queried/*", "step": "poll", "methods": ["GET", "POST"], "notify_writes": True},
 ]
 NAME = "X-Pushhub-Notify"
 
@@ -189,8 +190,9 @@ async def test_what_is_no_write_that_succeeded_notifies_of_nothing(front: Front)
     await silent(front, "REPORT", item)
     for status in (302, 400, 404, 500):
         await silent(front, "POST", item, status)
-    # Without the setting, too.
+    # Without the setting, too, and with a method that only reads.
     await silent(front, "POST", front.notified)
+    await silent(front, "POST", "/queried/7")
 
 
 @pytest.mark.parametrize("path", ["*", "{id}", "{", "a*b"])

@@ -27,7 +27,7 @@ def source(path: Path, *resources: str) -> dict[str, object]:
 @asynccontextmanager
 async def hub(path: Path, *resources: str) -> AsyncIterator[Front]:
     port = free_port()
-    settings = {"routes": ROUTES, "sources": [source(path, *resources)]}
+    settings: dict[str, Any] = {"routes": ROUTES, "sources": [source(path, *resources)]}
     with serve(origin=f"http://127.0.0.1:{port}", **settings) as running:
         running.output.find(CONNECTED, 30)
         async with Api.running(port) as api:

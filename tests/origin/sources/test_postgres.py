@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -35,17 +36,17 @@ def server() -> Iterator[PostgresServer]:
         yield server
 
 
-def source(server: PostgresServer, **more: object) -> dict[str, object]:
+def source(server: PostgresServer, **more: Any) -> dict[str, object]:
     resources = ["/orders/*", "/orders", "/customers/*", "/customers", "/report"]
     base = {"name": "orders", "kind": "postgres", "dsn": server.dsn, "channel": "hub"}
     return base | {"resources": resources, **more}
 
 
 @asynccontextmanager
-async def hub(server: PostgresServer, **more: object) -> AsyncIterator[Front]:
+async def hub(server: PostgresServer, **more: Any) -> AsyncIterator[Front]:
     """A hub that listens to the server, in front of an origin."""
     port = free_port()
-    settings = {"routes": ROUTES, "sources": [source(server, **more)]}
+    settings: dict[str, Any] = {"routes": ROUTES, "sources": [source(server, **more)]}
     with serve(origin=f"http://127.0.0.1:{port}", **settings) as running:
         running.output.find(CONNECTED, 30)
         async with Api.running(port) as api:
@@ -171,7 +172,7 @@ async def test_a_wrong_database_is_told_once_and_tried_with_a_pause(
     server: PostgresServer,
 ) -> None:
     dsn = server.dsn.replace("dbname=postgres", "dbname=nowhere")
-    settings = {"routes": ROUTES, "sources": [source(server, dsn=dsn)]}
+    settings: dict[str, Any] = {"routes": ROUTES, "sources": [source(server, dsn=dsn)]}
     with serve(origin="http://127.0.0.1:9", **settings) as running:
         found = running.output.find(re.compile(r"^.*source\.disconnected.*$"), 30)
         assert "nowhere" in found[0]
@@ -183,7 +184,7 @@ async def test_several_nodes_fetch_once(server: PostgresServer) -> None:
     rack, port = Rack(), free_port()
     try:
         store, origin = rack.start(KINDS["valkey9"]).url(), f"http://127.0.0.1:{port}"
-        settings = {"store": store, "origin": origin, "routes": ROUTES}
+        settings: dict[str, Any] = {"store": store, "origin": origin, "routes": ROUTES}
         with (
             serve(**settings, sources=[source(server)]) as near,
             serve(**settings, sources=[source(server)]) as far,
