@@ -9,25 +9,16 @@ Nothing else of the application's CORS changes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pushhub.origin.client.response import UpstreamResponse
+from pushhub.origin.exposed_headers import ALLOW_ORIGIN, added_to
 from pushhub.origin.request import ProxiedRequest
 
-if TYPE_CHECKING:
-    from pushhub.http.response import Headers
-
-_ALLOW_ORIGIN = b"access-control-allow-origin"
-_ALLOW_CREDENTIALS = b"access-control-allow-credentials"
 _ALLOW_HEADERS = b"access-control-allow-headers"
-_EXPOSE_HEADERS = b"access-control-expose-headers"
 _REQUEST_HEADERS = b"access-control-request-headers"
 
 # The headers by which a client opts in, by the names in a route's `opt_in`.
 _OPT_INS = {"prefer": "prefer", "wait": "wait"}
 _CONDITION = "if-none-match"
-# The headers of a response to an opted-in request that a client needs for its next one.
-EXPOSED = (b"ETag", b"Preference-Applied", b"X-Polling-Index", b"X-Poll-Interval")
 # An application without a handler for OPTIONS; its GET may have CORS nevertheless, as with nginx's
 # `add_header`.
 _NO_OPTIONS = frozenset({404, 405, 501})
@@ -83,7 +74,7 @@ class Preflight:
 
     def complete(self, response: UpstreamResponse) -> UpstreamResponse:
         """The application's response with pushhub's headers, if it allows the page."""
-        allowed = [value for name, value in response.pairs if name.lower() == _ALLOW_ORIGIN]
+        allowed = [value for name, value in response.pairs if name.lower() == ALLOW_ORIGIN]
         if 200 <= response.status < 300 and allowed in ([b"*"], [self._origin]):
             text = added_to(response.pairs, _ALLOW_HEADERS, self._added)
             if text is not None:
@@ -123,32 +114,3 @@ def _with_request_headers(request: ProxiedRequest, names_text: bytes) -> Proxied
     )
     plain.match = request.match
     return plain
-
-
-def exposing(headers: Headers) -> Headers:
-    """The headers of a response to an opted-in request; where the application lets a page read it,
-    the page may also read what pushhub has added.
-    """
-    if not any(name.lower() == _ALLOW_ORIGIN for name, _ in headers):
-        return headers
-    text = added_to(headers, _EXPOSE_HEADERS, EXPOSED)
-    if text is None:
-        return headers
-    kept = tuple(pair for pair in headers if pair[0].lower() != _EXPOSE_HEADERS)
-    return (*kept, (b"Access-Control-Expose-Headers", text))
-
-
-def added_to(headers: Headers, name: bytes, added: tuple[bytes, ...]) -> bytes | None:
-    """The value of a list of header names with more names; None if it has all of them already."""
-    values = [value for key, value in headers if key.lower() == name]
-    present = {token.strip().lower() for value in values for token in value.split(b",")}
-    # With credentials `*` is the name of a header (WHATWG Fetch §3.3.3).
-    credentials = any(
-        key.lower() == _ALLOW_CREDENTIALS and value.strip() == b"true" for key, value in headers
-    )
-    if b"*" in present and not credentials:
-        return None
-    missing = [token for token in added if token.lower() not in present]
-    if not missing:
-        return None
-    return b", ".join([*(value.strip() for value in values if value.strip()), *missing])

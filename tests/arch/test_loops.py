@@ -20,6 +20,8 @@ LOOPS = {
     "auth/jwks_source.py:JwksSource._run": "the interval, a pause that doubles, or a request, at "
     "most one in 30 s; the app's end cancels it",
     "auth/jwks_source.py:_fetch": "bytes; the response's end, 256 KiB or 10 s",
+    "api/revocation_register.py:RevocationRegister._read_changed": "a read, or a pause that "
+    "doubles up to 10 s; no value has changed, or the app's end",
     "hub/drain.py:complete_holds": "a step, or a turn of the loop when time is up; no hold is left",
     "hub/subscription.py:Subscription.start": "a hold or 1 s; each round reads on, a drain or "
     "`stop` ends it",
@@ -54,6 +56,11 @@ LOOPS = {
     "server/http1/upload.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",
     "server/http1/upload.py:Upload.body": "bytes of the client; the body's end or its silence",
     "server/server.py:Server._unless_forced": "the task, or a tick; the task's end",
+    "xmpp/routing/local_user.py:LocalUser._locate": "a reply of the directory; no message is left",
+    "xmpp/storage/offline.py:offline_starts": "a page of the archive; its end, or a page without "
+    "messages",
+    "xmpp/transport/returned_sessions.py:ReturnedSessions._store": "0.5 to 1 s; the session is "
+    "stored, or its time is over",
     "store/redis/fence.py:Fence._connect": "a pause that doubles; the fence's end",
     "store/redis/fence.py:Fence.keep": "a pause; the snapshot's end or the fence's",
     "store/redis/fence.py:Fence.restarted": "a pause that doubles; the fence's end",
@@ -92,8 +99,6 @@ LOOPS = {
     "api/asgi_proxy.py:AsgiProxy._body": "a message of the server; the body's end",
     "api/asgi_proxy.py:AsgiProxy._disconnected": "a message of the server; the client's end",
     "xmpp/routing/local_user.py:LocalUser.deliver_range": "a page of the archive; each round "
-    "reads on",
-    "xmpp/routing/local_user.py:LocalUser._offline_starts": "a page of the archive; each round "
     "reads on",
     "xmpp/routing/local_user.py:LocalUser._flush": "a page of the archive; each round reads on",
     "xmpp/tasks.py:BackgroundTasks.settle": "the tasks' end",

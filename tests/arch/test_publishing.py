@@ -24,6 +24,7 @@ RECORDS = {
     "pushhub/cli/audit.py": "audit lines of commands",
     "pushhub/console/agent.py": "requests and replies between the consoles of processes",
     "pushhub/origin/shared/fetch_claims.py": "which node fetches a resource",
+    "pushhub/origin/shared/fetch_pace.py": "the demands of nodes, and their shares of a budget",
     "pushhub/origin/shared/resource_channel.py": "representations of shared resources",
     "pushhub/xmpp/cluster/gc.py": "the sessions that left a node",
     "pushhub/xmpp/cluster/membership.py": "messages between nodes",

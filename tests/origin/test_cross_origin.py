@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from pushhub.origin.client.response import UpstreamResponse
-from pushhub.origin.cross_origin import Preflight, added_to, exposing
+from pushhub.origin.cross_origin import Preflight
+from pushhub.origin.exposed_headers import added_to, exposing
 from pushhub.origin.request import ProxiedRequest
 from pushhub.origin.routes import Routes
 from pushhub.settings import Route, Settings
@@ -18,7 +19,7 @@ ALLOWED = b"HTTP/1.1 204 No Content\r\nVary: Origin\r\nAccess-Control-Allow-Orig
 
 
 def request(asked: str, method: str = "GET", **route: Any) -> ProxiedRequest:
-    settings = Settings(origin="http://api", routes=[Route(**{"step": "poll", **route})])  # type: ignore[arg-type]
+    settings = Settings(origin="http://api", routes=[Route(**{"step": "poll", **route})])
     pairs = [(b"Host", b"api"), (b"Origin", PAGE.encode())]
     pairs += [(b"Access-Control-Request-Method", method.encode())]
     pairs += [(b"Access-Control-Request-Headers", asked.encode()), (b"X-Own", b"1")]

@@ -222,12 +222,12 @@ class FetchPace:
 
     def _share(self, nodes: NodeDemands, now: float) -> bool:
         """Take this node's share of each budget; whether a larger one does not count yet."""
-        is_heard, is_growing = nodes.is_heard(now), False
+        receives_own, is_growing = nodes.receives_own(now), False
         for target, pace in self.origins.items():
             own, demands = nodes.at(origin_id(target))
             budget = budget_of(demands, self.fetch_rate, self.replaces)
             self._apply(target, pace, budget)
-            share = budget.share(own, demands, claims=self._can_claim) if is_heard else 0.0
+            share = budget.share(own, demands, claims=self._can_claim) if receives_own else 0.0
             is_growing = pace.tokens.offer(share, now, self.replaces) or is_growing
         return is_growing
 

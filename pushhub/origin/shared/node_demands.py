@@ -76,31 +76,31 @@ class DemandHeartbeat(NamedTuple):
 class NodeDemands:
     """The last heartbeat of each node, `own` included."""
 
-    __slots__ = ("_heard", "_nodes", "own")
+    __slots__ = ("_nodes", "_received", "own")
 
     def __init__(self, own: str) -> None:
         self.own = own
         self._nodes: dict[str, tuple[float, Mapping[str, Demand]]] = {}
         # When this node's last heartbeat was sent that came back.
-        self._heard = float("-inf")
+        self._received = float("-inf")
 
     def receive(self, heartbeat: DemandHeartbeat, now: float) -> None:
         """Take over a heartbeat. One without demands says that the node needs no share."""
         if heartbeat.node == self.own:
-            self._heard = max(self._heard, heartbeat.sent)
+            self._received = max(self._received, heartbeat.sent)
         self._nodes.pop(heartbeat.node, None)
         if heartbeat.demands and len(self._nodes) < MAX_NODES:
             self._nodes[heartbeat.node] = (now, heartbeat.demands)
 
     def expire(self, now: float) -> None:
         """Forget nodes that have been silent for long."""
-        for node, (heard, _) in list(self._nodes.items()):
-            if node != self.own and now - heard > SILENT_SECONDS:
+        for node, (received, _) in list(self._nodes.items()):
+            if node != self.own and now - received > SILENT_SECONDS:
                 del self._nodes[node]
 
-    def is_heard(self, now: float) -> bool:
+    def receives_own(self, now: float) -> bool:
         """Whether the other nodes still count this node's demand."""
-        return now - self._heard <= OWN_SILENT_SECONDS
+        return now - self._received <= OWN_SILENT_SECONDS
 
     def at(self, origin: str) -> tuple[Demand, list[Demand]]:
         """This node's demand at an origin, as the other nodes know it, and those of all nodes."""

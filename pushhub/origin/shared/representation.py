@@ -13,7 +13,7 @@ import orjson
 from pushhub.http.etag import ANY, parse_tags
 from pushhub.http.raw_response import FRAMING, RawResponse
 from pushhub.log.event import BINARY, MAX_EVENT_BYTES, Draft
-from pushhub.origin.cross_origin import exposing
+from pushhub.origin.exposed_headers import exposing
 from pushhub.origin.shared.change_rule import WHOLE
 from pushhub.polls.base import NO_HINT, Hint, wait_headers
 

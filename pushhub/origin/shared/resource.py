@@ -59,7 +59,7 @@ class Resource:
         self.key = key
         self.public_channel = public_channel
         self._pairs = pairs
-        self._pace = owner.pace.at(key.target)
+        self._pace = owner.pace_at(key.target)
         self.state = ResourceState(owner, route, key.channel)
         self.fetches = 0
         self._fetching = False

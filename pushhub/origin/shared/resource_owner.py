@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from pushhub.http.response import Response
     from pushhub.hub.hub import Hub
     from pushhub.origin.shared.fetch_claims import FetchClaims
-    from pushhub.origin.shared.fetch_pace import FetchPace
     from pushhub.origin.shared.fetcher import Fetcher
     from pushhub.origin.shared.key import Key
+    from pushhub.origin.shared.origin_pace import OriginPace
     from pushhub.origin.shared.resource import Resource
     from pushhub.origin.shared.unshared_log import UnsharedLog
     from pushhub.settings.route import Route
@@ -30,10 +30,12 @@ class ResourceOwner(Protocol):
     fetcher: Fetcher
     claims: FetchClaims
     unshared: UnsharedLog
-    pace: FetchPace
     size: int
     served_from_memory: int
     served_after_fetch: int
+
+    def pace_at(self, target: str) -> OriginPace:
+        """The pace of the fetches at an origin."""
 
     def spawn(self, work: Coroutine[None, None, None]) -> object:
         """Run a coroutine in a task of its own."""

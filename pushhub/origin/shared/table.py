@@ -96,6 +96,7 @@ class ResourceTable:
         self.claims = FetchClaims(hub)
         self.unshared = UnsharedLog(hub)
         self.pace = FetchPace(hub, self.__iter__, settings, new_name)
+        self.pace_at = self.pace.at
         self.served_from_memory = 0
         """Requests that were completed or parked without a fetch."""
         self.served_after_fetch = 0

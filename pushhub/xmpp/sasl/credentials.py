@@ -107,9 +107,10 @@ class AccountCredentials:
             issued=of.issued,
             account=f"{local}@{self.domain}",
         )
-        if credential.revoked:
+        grant = replace(grant, credential=credential)
+        if grant.is_revoked:
             raise SaslFailure(text=str(TokenRevoked()))
-        return replace(grant, credential=credential)
+        return grant
 
     def random_bytes(self, count: int) -> bytes:
         return self._random_bytes(count)

@@ -185,8 +185,8 @@ def test_a_silent_node_keeps_its_share_until_it_has_stopped() -> None:
     nodes.receive(DemandHeartbeat("other", 7.0, {"o": demand(2)}), 0.1)
     own, demands = nodes.at("o")
     assert (own.size, len(demands)) == (1, 2)
-    assert nodes.is_heard(OWN_SILENT_SECONDS)
-    assert not nodes.is_heard(OWN_SILENT_SECONDS + 0.1)
+    assert nodes.receives_own(OWN_SILENT_SECONDS)
+    assert not nodes.receives_own(OWN_SILENT_SECONDS + 0.1)
     nodes.expire(SILENT_SECONDS)
     assert len(nodes) == 2
     nodes.expire(SILENT_SECONDS + 0.2)
