@@ -55,8 +55,8 @@ APPLICATION = Application(
 [[routes]]
 path = "/*"
 step = "poll"
+methods = ["GET", "PROPFIND"]
 """,
-    later='methods = ["PROPFIND", "REPORT"]\n',
     noticed="the ETag of a file, the listing of a folder",
     remark="the index of a folder has times of minutes, but each new name is seen",
     paths=("/", "/report.txt", "/nothing.txt", "/?C=M;O=A"),

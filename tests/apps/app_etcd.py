@@ -69,8 +69,7 @@ APPLICATION = Application(
 [[routes]]
 path = "/v2/keys/*"
 step = "poll"
-""",
-    later="""
+
 [[routes]]
 path = "/v3/kv/range"
 step = "poll"

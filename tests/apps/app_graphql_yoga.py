@@ -70,8 +70,8 @@ APPLICATION = Application(
 [[routes]]
 path = "/graphql"
 step = "poll"
+methods = ["GET", "POST"]
 """,
-    later='methods = ["GET", "POST"]\n',
     noticed="results of a query",
     remark="",
     paths=("/graphql", f"/graphql?query={quote(_QUERY)}", "/graphql?query=%7Bnothing%7D", "/nope"),

@@ -87,6 +87,7 @@ APPLICATION = Application(
 [[routes]]
 path = "/api/v1/query"
 step = "poll"
+methods = ["GET", "POST"]
 ignore = ["data.result[*].value[0]"]   # the time of the query
 
 [[routes]]

@@ -65,8 +65,8 @@ APPLICATION = Application(
 [[routes]]
 path = "/*"
 step = "poll"
+methods = ["GET", "PROPFIND", "REPORT"]
 """,
-    later='methods = ["PROPFIND", "REPORT"]\n',
     noticed="items of the calendar, by its ETag (GET) or its CTag (`PROPFIND`)",
     remark="users do not share: the requests have their `Authorization`",
     paths=("/", "/.web/", "/ann/work/", "/nobody/work/"),

@@ -72,14 +72,13 @@ APPLICATION = Application(
 path = "/"
 step = "poll"
 ignore = ['/uptime [\d:days, ]+/']
-""".lstrip(),
-    later=r"""
+
 [[routes]]
 path = "/RPC2"
 step = "poll"
 methods = ["POST"]
 ignore = ['/<name>now</name>\s*<value><int>\d+/', '/uptime [\d:days, ]+/']
-""",
+""".lstrip(),
     noticed="states of the processes",
     remark="page and XML-RPC have the uptime of each process, which grows each second",
     paths=(

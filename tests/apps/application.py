@@ -118,6 +118,12 @@ class Poll:
     name: str = ""
     """Tells several polls of one application apart."""
 
+    @property
+    def shown(self) -> str:
+        """The poll in a table."""
+        method = "" if self.method == "GET" else f"{self.method} "
+        return f"`{method}{self.target}`"
+
 
 @dataclass(frozen=True, slots=True)
 class Application:
@@ -144,8 +150,6 @@ class Application:
     """A target of which each response is new, so that no client can wait for it."""
     long_quiet: bool = False
     """Whether the tests, and not only the script, wait for a change after a long silence."""
-    later: str = ""
-    """Routes lines for polls that need settings which are not there yet."""
 
     @property
     def route_tables(self) -> list[dict[str, Any]]:

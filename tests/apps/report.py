@@ -18,7 +18,6 @@ from tests import outside
 from tests.apps import budget
 from tests.apps.catalogue import APPLICATIONS
 from tests.apps.comparison import differences
-from tests.apps.later import AFTER_METHODS
 from tests.apps.stage import LATE_SECONDS, staged
 from tests.apps.waiter import crowd, latency, waiting
 
@@ -49,13 +48,11 @@ async def _row(application: Application, stage: Stage, long: float) -> list[str]
     compared = f"{len(application.paths)}, {len(found)}"
     rows: list[str] = []
     for poll in application.polls:
-        if (application.name, poll.name) in AFTER_METHODS:
-            continue
         delays = [f"{await _delay(stage, poll, quiet):.2f}" for quiet in _SHORT]
         # One silence is enough for an application.
         delays.append("" if rows else f"{await latency(stage, poll, long):.2f}")
         counts = [await _requests(stage, poll, clients) for clients in (1, 50)]
-        cells = [f"`{poll.target}`", *delays, *map(str, counts)]
+        cells = [poll.shown, *delays, *map(str, counts)]
         rows.append(f"| {application.title} | {compared} | {' | '.join(cells)} |")
     nothing = f"| {application.title} | {compared} | `{application.always_new}`, in vain |||||"
     return rows or [nothing]

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from tests import outside
 from tests.apps.catalogue import APPLICATIONS
-from tests.apps.later import AFTER_METHODS
 
 if TYPE_CHECKING:
-    from tests.apps.application import Application, Poll
+    from tests.apps.application import Application
 
 PAGE = outside.ROOT / "docs" / "apps.md"
 BEGIN = "<!-- begin: python -m tests.apps.table writes this part -->\n"
@@ -54,19 +53,8 @@ def _sentence(text: str) -> str:
 
 
 def _polled(application: Application) -> str:
-    polls = [
-        _poll(poll) for poll in application.polls if not _waits_for_settings(application, poll)
-    ]
+    polls = [poll.shown for poll in application.polls]
     return ", ".join(dict.fromkeys(polls)) or f"`{application.always_new}`, in vain"
-
-
-def _waits_for_settings(application: Application, poll: Poll) -> bool:
-    return (application.name, poll.name) in AFTER_METHODS
-
-
-def _poll(poll: Poll) -> str:
-    method = "" if poll.method == "GET" else f"{poll.method} "
-    return f"`{method}{poll.target}`"
 
 
 def _anchor(title: str) -> str:

@@ -13,10 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.apps import budget
-from tests.apps.application import Application, Poll
 from tests.apps.catalogue import APPLICATIONS
 from tests.apps.comparison import differences
-from tests.apps.later import AFTER_METHODS, AFTER_PACE
 from tests.apps.stage import LATE_SECONDS, Stage, staged
 from tests.apps.waiter import crowd, latency, waiting
 
@@ -43,20 +41,13 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
         yield stage
 
 
-def polls(application: Application) -> list[Poll]:
-    """The polls that the hub can upgrade."""
-    return [
-        poll for poll in application.polls if (application.name, poll.name) not in AFTER_METHODS
-    ]
-
-
 async def test_identical_for_clients_that_do_not_opt_in(stage: Stage) -> None:
     found = await differences(stage)
     assert not found, "\n\n".join(found)
 
 
 async def test_each_change_is_told_within_the_interval(stage: Stage) -> None:
-    for poll in polls(stage.application):
+    for poll in stage.application.polls:
         times = []
         for _ in range(TRIES):
             times.append(await latency(stage, poll, quiet=1.0))
@@ -68,7 +59,7 @@ async def test_each_change_is_told_within_the_interval(stage: Stage) -> None:
 async def test_a_change_is_told_after_a_silence(stage: Stage) -> None:
     if not stage.application.long_quiet:
         pytest.skip("scripts/apps waits for it")
-    poll, times = polls(stage.application)[0], []
+    poll, times = stage.application.polls[0], []
     for _ in range(2):
         times.append(await latency(stage, poll, quiet=LONG_QUIET))
         if times[-1] <= stage.interval + LATE_SECONDS:
@@ -80,7 +71,7 @@ async def test_a_change_is_told_after_a_silence(stage: Stage) -> None:
 async def test_the_application_is_asked_within_the_budget(stage: Stage, clients: int) -> None:
     if not stage.application.polls:
         pytest.skip("nothing can be waited for")
-    poll = polls(stage.application)[0]
+    poll = stage.application.polls[0]
     async with waiting(stage, poll, clients) as waiters:
         began = budget.now()
         await asyncio.sleep(WATCHED_SECONDS)
@@ -94,8 +85,6 @@ async def test_the_application_is_asked_within_the_budget(stage: Stage, clients:
 async def test_a_crowd_with_a_resource_each_costs_no_more_than_its_polling(stage: Stage) -> None:
     if stage.application.name != CROWDED:
         pytest.skip("one application that is fast enough will do")
-    if "crowd" in AFTER_PACE:
-        pytest.skip("needs the budget of an origin")
     times, _ = await crowd(stage, stage.application.polls[0], CROWD, 3 * WATCHED_SECONDS)
     assert budget.fullest(times) <= budget.allowed(CROWD)
 

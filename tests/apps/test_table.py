@@ -3,7 +3,6 @@
 import pytest
 
 from pushhub.settings.route import Route
-from tests.apps import later
 from tests.apps.catalogue import APPLICATIONS
 from tests.apps.table import PAGE, page
 
@@ -20,8 +19,3 @@ def test_the_lines_are_settings(name: str) -> None:
 
 def test_there_are_at_least_a_dozen() -> None:
     assert len(APPLICATIONS) >= 12
-
-
-def test_what_is_left_for_later_exists() -> None:
-    polls = {(one.name, poll.name) for one in APPLICATIONS.values() for poll in one.polls}
-    assert polls >= later.AFTER_METHODS
