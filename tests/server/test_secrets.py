@@ -31,6 +31,21 @@ API_KEY = "phk_" + f"{CANARY}-api-".ljust(43, "a")
 API_KEYS = [
     {"name": "admin", "sha256": hashlib.sha256(API_KEY.encode()).hexdigest(), "manage": ["*"]}
 ]
+SOURCES = [
+    {
+        "name": "forge",
+        "kind": "webhook",
+        "signature": "github",
+        "secret": f"{CANARY}-webhook-" + "w" * 32,
+        "resources": ["/orders/*"],
+    },
+    {
+        "name": "database",
+        "kind": "postgres",
+        "dsn": f"host=127.0.0.1 port=1 user=ann password={CANARY}-dsn",
+        "resources": ["/orders/*"],
+    },
+]
 ADMIN = {"authorization": f"Bearer {API_KEY}"}
 
 
@@ -42,6 +57,7 @@ def files(tmp_path: Path) -> dict[str, str]:
         "api_keys": json.dumps(API_KEYS),
         "token_keys": json.dumps([{"algorithm": "HS256", "key": TOKEN_KEY}]),
         "grip_key": GRIP_KEY,
+        "sources": json.dumps(SOURCES),
     }
     assert set(texts) == set(FILE_FORMS.values()), "a new secret needs a canary here"
     for name, text in texts.items():
@@ -80,7 +96,7 @@ async def test_a_hub_prints_none_of_its_secrets(files: dict[str, str]) -> None:
     assert CANARY not in "\n".join(shown)
 
 
-@pytest.mark.parametrize("file", ["store", "api_keys", "token_keys", "grip_key"])
+@pytest.mark.parametrize("file", ["store", "api_keys", "token_keys", "grip_key", "sources"])
 def test_a_refusal_to_start_prints_none(
     files: dict[str, str], environ: dict[str, str], file: str
 ) -> None:
