@@ -392,3 +392,6 @@ def test_which_channels_are_closed() -> None:
     opened = {"namespaces": {"n": Namespace(public=True)}}
     assert lost(opened, {}, "n:1")
     assert not lost(opened, {}, "m:1")
+    # Each reload that closes channels is remembered, and walks through all holds.
+    changed = {"namespaces": {"n": Namespace(public=True, retained_bytes=10**6), "m": Namespace()}}
+    assert closed_channels(Settings(**opened), Settings(**changed)) is None
