@@ -18,7 +18,7 @@ from pushhub.xmpp.storage.archive import marker_key
 from pushhub.xmpp.storage.locations import locations_key
 from tests.xmpp.browser import Browser
 from tests.xmpp.routing.test_vanished import AVAILABLE, got
-from tests.xmpp.world import World, body
+from tests.xmpp.world import World, body, condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -411,6 +411,19 @@ async def test_many_messages_to_one_address_cost_one_question(
     await taking
     assert nodes.resources == ["phone"]
     user._nodes = world.server.users.cluster
+
+
+@on_virtual_time
+async def test_a_guest_that_no_node_has_gives_an_error(world: World, feeds: list[float]) -> None:
+    """A guest has no archive, so nobody would ever receive the message."""
+    romeo = await world.user("romeo", "orchard")
+    guest = await (await world.user("", "", 1)).available()
+    kill(world.servers[1])
+    await asyncio.sleep(2 * DEAD_SECONDS)
+    for to in (guest.jid, guest.bare):
+        romeo.chat(to, "one")
+        error = await romeo.stanza("message", type="error", sender=to)
+        assert condition(error) == "service-unavailable"
 
 
 @on_virtual_time
