@@ -111,9 +111,10 @@ class RevocationRegister:
             StoreError: the entry is not written, or the other processes are not notified.
             RevocationsFull: there is no room for it.
         """
-        reached = await self._write(revocation.shard, revocation)
-        await self.sweep()
-        return reached
+        try:
+            return await self._write(revocation.shard, revocation)
+        finally:  # The entry may be written although its announcement is not.
+            await self.sweep()
 
     async def _write(self, shard: int, *new: Revocation) -> str:
         for tries in range(1, MAX_TRIES + 1):

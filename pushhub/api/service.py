@@ -16,6 +16,7 @@ from pushhub.http.byte_budget import ByteBudget
 from pushhub.http.client_address import counted_network
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem, retry_after
+from pushhub.http.rate_limit_fields import rate_limit_fields
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
 from pushhub.store.base import NamespaceFull, SharedTokens, StoreError
@@ -56,8 +57,7 @@ def namespace_full(error: NamespaceFull) -> Problem:
         f" ({error.limit:,}). Publish again when events have aged, or delete channels.",
         headers=(
             retry_after(seconds),
-            (b"ratelimit-policy", b'"namespace-bytes";q=%d;qu="content-bytes"' % error.limit),
-            (b"ratelimit", b'"namespace-bytes";r=0;t=%d' % seconds),
+            *rate_limit_fields("namespace-bytes", error.limit, "content-bytes", 0, seconds),
         ),
         policy="namespace-bytes",
         namespace=error.namespace,

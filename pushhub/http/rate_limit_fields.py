@@ -11,6 +11,9 @@ from pushhub.http.problem import Problem, retry_after
 if TYPE_CHECKING:
     from pushhub.http.response import Headers
 
+# The largest integer of a structured field (RFC 9651 §3.3.1).
+MAX_INTEGER = 999_999_999_999_999
+
 
 def rate_limit_fields(
     name: str, quota: int, unit: str, remaining: int, seconds: int, window: int | None = None
@@ -23,7 +26,7 @@ def rate_limit_fields(
         seconds: until more is allowed.
         window: the seconds that fill an empty bucket; None for a number at a time.
     """
-    policy = f'"{name}";q={quota}'
+    policy = f'"{name}";q={min(quota, MAX_INTEGER)}'
     if window is not None:
         policy += f";w={window}"
     if unit:

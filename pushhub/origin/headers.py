@@ -51,19 +51,12 @@ def is_statement(name: bytes) -> bool:
 
 # CGI, WSGI and PHP give `X_Forwarded_For` and `X-Forwarded-For` to an application under one name
 # (RFC 3875 §4.1.18). So a name with `_` must not stand for a header that a proxy sets, replaces or
-# removes: these, and the beginnings in `_PROXY_PREFIXES`.
+# removes: these, `_STATEMENTS`, and the beginnings in `_PROXY_PREFIXES`.
 _PROXY_HEADERS = (
     HOP_BY_HOP
     | _PROTECTED
-    | {
-        b"forwarded",
-        b"via",
-        b"x-real-ip",
-        b"x-client-ip",
-        b"true-client-ip",
-        b"x-cluster-client-ip",
-    }
-    | {b"x-original-url", b"x-rewrite-url", b"x-request-id", b"proxy-authorization"}
+    | _STATEMENTS
+    | {b"via", b"x-original-url", b"x-rewrite-url", b"x-request-id", b"proxy-authorization"}
 )
 _PROXY_PREFIXES = (b"x-forwarded-", b"x-pushhub-", b"grip-", b"cf-", b"x-amzn-", b"x-envoy-")
 

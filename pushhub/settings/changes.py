@@ -74,7 +74,9 @@ def closed_channels(old: Settings, new: Settings) -> Callable[[str], bool] | Non
     """Whether a channel was public and is no longer, as a function of its name; None if there is
     no such channel. The grants of keys end by themselves.
     """
-    if (old.public and not new.public) or old.namespaces != new.namespaces:
+    own = {name: its.public for name, its in old.namespaces.items() if its.public is not None}
+    new_own = {name: its.public for name, its in new.namespaces.items() if its.public is not None}
+    if (old.public and not new.public) or own != new_own:
         return lambda channel: old.is_public(channel) and not new.is_public(channel)
     return None
 

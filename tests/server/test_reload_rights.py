@@ -389,6 +389,11 @@ def test_which_channels_are_closed() -> None:
     assert not lost({}, {"public": True}, "a")
     assert lost({"public": True}, {}, "a")
     assert not lost({"public": True}, {}, "$a")
-    opened = {"namespaces": {"n": Namespace(public=True)}}
+    opened: dict[str, Any] = {"namespaces": {"n": Namespace(public=True)}}
     assert lost(opened, {}, "n:1")
     assert not lost(opened, {}, "m:1")
+    # Each reload that closes channels is remembered, and walks through all holds.
+    changed: dict[str, Any] = {
+        "namespaces": {"n": Namespace(public=True, retained_bytes=10**6), "m": Namespace()}
+    }
+    assert closed_channels(Settings(**opened), Settings(**changed)) is None

@@ -108,8 +108,11 @@ class ClusterRouter:
     ) -> None:
         header = {"to": to.text, "kind": message.kind, "copied": message.copied}
         header |= {"peer": message.peer, "fails": fails, "node": node}
-        for node in await self._directory.other_nodes(to.bare):
-            await self._membership.post(node, "message", header, message.stanza)
+        nodes = await self._directory.other_nodes(to.bare)
+        for other in nodes:
+            await self._membership.post(other, "message", header, message.stanza)
+        if fails and not nodes:
+            self._bounce(parse(message.stanza, own=True))
 
     def on_notice(self, kind: str, handler: NoticeHandler) -> None:
         self._handlers[kind] = handler

@@ -159,9 +159,17 @@ class DeliveryState:
             self.take_back(min(self._left))
 
     @property
-    def left(self) -> list[tuple[int, str, str, float]]:
-        """The messages that other nodes deliver: offset, resource, node, and the time of that."""
-        return [(offset, *rest) for offset, rest in self._left.items()]
+    def left_offsets(self) -> list[int]:
+        """The messages that other nodes deliver. Should this node die, too, the marker has them."""
+        return list(self._left)
+
+    @property
+    def left(self) -> dict[tuple[str, str], list[tuple[int, float]]]:
+        """The same with the times when they were left, by the session's resource and node."""
+        found: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        for offset, (resource, node, since) in self._left.items():
+            found.setdefault((resource, node), []).append((offset, since))
+        return found
 
     def confirm(self, offset: int) -> None:
         """The other node certainly has the message."""
@@ -170,7 +178,8 @@ class DeliveryState:
     def take_back(self, offset: int) -> None:
         """The other node may have died before it had the message: this node redelivers it."""
         if self._left.pop(offset, None) is not None:
-            self._redeliver.append(offset)
+            if len(self._redeliver) < MAX_REDELIVERIES:
+                self._redeliver.append(offset)
             self.changed = True
             self.caught_up = False
 

@@ -24,7 +24,7 @@ from pushhub.xmpp.storage.archive import (
     events_at,
     marker_key,
 )
-from pushhub.xmpp.storage.offline import PAGE_EVENTS, offline_starts
+from pushhub.xmpp.storage.offline import PAGE_EVENTS, messages_between, offline_starts
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -129,14 +129,18 @@ class LocalUser:
         """Deliver messages in order, each after the directory of sessions was asked."""
         try:
             while waiting:
-                message, node = archived_message(waiting[0]), None
+                event, node = waiting[0], None
+                message = archived_message(event)
                 if self._is_perhaps_elsewhere(message):
                     with suppress(StoreError):  # Then to sessions here: rather twice than never.
                         node = await self._nodes.locate(self.jid.with_resource(message.resource))
-                self._locating = waiting if len(waiting) > 1 else None
-                self._take(waiting.popleft(), node)
+                if waiting[0] is event:  # Else `release` has put earlier ones before it.
+                    self._locating = waiting if len(waiting) > 1 else None
+                    self._take(waiting.popleft(), node)
         finally:
             self._locating = None
+            for event in waiting:  # After a failure.
+                self._take(event)
 
     def _take(self, event: Event, node: str | None = None) -> None:
         """Deliver a message. `node` is another node that has the session of its full address."""
@@ -225,8 +229,11 @@ class LocalUser:
 
     def release(self) -> None:
         """Deliver the messages that were held back."""
-        held_back, self._held_back = self._held_back, None
-        for event in held_back or ():
+        held_back, self._held_back = self._held_back or [], None
+        if self._locating is not None:
+            self._locating.extendleft(reversed(held_back))
+            return
+        for event in held_back:
             self.receive(event)
 
     async def catch_up(self, session: XmppSession, *, held_back: bool = False) -> None:
@@ -262,19 +269,9 @@ class LocalUser:
         Raises:
             StoreError: the store cannot be read.
         """
-        store, name = self._context.hub.store, archive_channel(self.jid.bare)
-        delayed = DelayedMessages(store, self.jid.bare)
-        while since < upto:
-            read = await store.read(name, Cursor(store.epoch, since), PAGE_EVENTS)
-            if isinstance(read, Gap) or not read.events:
-                return
-            for event in read.events:
-                message = archived_message(event)
-                is_recipient = message.resource in ("", session.jid.resource)
-                is_new = event.offset <= upto and event.offset not in exclude
-                if is_new and is_recipient and not message.outgoing:
-                    session.write(await delayed.payload(event))
-            since = read.cursor.offset
+        store, whom = self._context.hub.store, (self.jid.bare, session.jid.resource)
+        async for payload in messages_between(store, whom, since, upto, exclude):
+            session.write(payload)
 
     async def _flush(self, session: XmppSession) -> int:
         """Send the archive's messages after the position; return the last offset."""
@@ -361,11 +358,13 @@ class LocalUser:
         for node in self.state.other_nodes:
             if node != self._nodes.node and not await self._nodes.is_alive(node):
                 self.state.take_over(node)
-        for offset, resource, node, since in self.state.left:
-            if await self._nodes.locate(self.jid.with_resource(resource)) != node:
-                self.state.take_back(offset)
-            elif self._context.hub.now() - since > LEFT_SECONDS:
-                self.state.confirm(offset)
+        for (resource, node), left in self.state.left.items():
+            is_there = await self._nodes.locate(self.jid.with_resource(resource)) == node
+            for offset, since in left:
+                if not is_there:
+                    self.state.take_back(offset)
+                elif self._context.hub.now() - since > LEFT_SECONDS:
+                    self.state.confirm(offset)
         if self.state.must_redeliver:
             for session in list(self.sessions.values()):
                 if session.receives_messages:
@@ -382,6 +381,7 @@ class LocalUser:
                 return
             streams = [session.stream for session in self.sessions.values()]
             offsets = {o for stream in streams for o in archive_offsets(stream.pending(), bare)}
+            offsets.update(state.left_offsets if streams else ())
             write = state.start_write(state.position, self._nodes.node, sorted(offsets))
             try:
                 await self._context.kv.update_json(marker_key(bare), write.merge)

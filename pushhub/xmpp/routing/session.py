@@ -152,8 +152,12 @@ class XmppSession:
 
     def lacks(self, offset: int, message: ArchivedMessage) -> bool:
         """Whether this session, too, did not receive a message that another client may lack: this
-        client was unavailable or had no session then, or the message was not for it.
+        client was unavailable or had no session then, or the message was not for it. No session
+        lacks a message to the resource of another one that has received it (RFC 6121 §8.5.3.1).
         """
+        owner = self.user.sessions.get(message.resource) if message.resource else None
+        if owner is not None and owner.received.has(offset, message, message.resource):
+            return False
         return not self.received.has(offset, message, self.jid.resource)
 
     def deliver_late(self, offset: int, payload: bytes) -> None:

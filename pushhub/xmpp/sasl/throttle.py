@@ -88,7 +88,7 @@ class LoginThrottle:
     def charge(self, client: str, account: str) -> bool:
         """Charge the account for a password that is verified now, before the result is known, since
         others may be verified at the same time. Whether it was charged, for `failed` and
-        `succeeded`.
+        `succeeded`; an account's debt has a bound.
 
         Raises:
             SaslFailure: as `check`.
@@ -97,7 +97,16 @@ class LoginThrottle:
         network = self._network(client)
         if not account or (network and self._is_known(network, account)):
             return False
-        self._accounts.spend(_key(account), self._now())
+        return self._spend(account)
+
+    def _spend(self, account: str) -> bool:
+        """Charge an account; False if its next turn is later than the longest delay already. Logins
+        that fail before a password is verified, and those from addresses that do not count, have no
+        other bound: they would refuse its owner for hours."""
+        key, now = _key(account), self._now()
+        if self._accounts.wait(key, now) > MAX_DELAY:
+            return False
+        self._accounts.spend(key, now)
         return True
 
     def failed(self, client: str, account: str, reason: str, *, charged: bool = False) -> None:
@@ -112,7 +121,7 @@ class LoginThrottle:
             if account and network and self._is_known(network, account):
                 self._pairs.spend(_key(account, network), now)
             elif account and not charged:
-                self._accounts.spend(_key(account), now)
+                self._spend(account)
         self._audit.refuse(AuditActor("account", account, client), reason)
 
     def succeeded(self, client: str, account: str, *, charged: bool = False) -> None:

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 
 from pushhub.log.cursor import Cursor
 from pushhub.log.read import Gap
-from pushhub.xmpp.storage.archive import archive_channel, is_of_stranger
+from pushhub.xmpp.storage.archive import (
+    DelayedMessages,
+    archive_channel,
+    archived_message,
+    is_of_stranger,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Container
+
     from pushhub.store.base import Store
     from pushhub.xmpp.model.policy import XmppPolicy
 
@@ -49,3 +56,27 @@ async def offline_starts(
     # The first entry is not one of the last `limit`, but what is before them.
     allowed = max(int(share * limit), limit - (len(known) - 1))
     return known[0], strangers[max(0, len(strangers) - 1 - allowed)]
+
+
+async def messages_between(
+    store: Store, whom: tuple[str, str], since: int, upto: int, exclude: Container[int]
+) -> AsyncIterator[bytes]:
+    """The messages of an archive for one session, an account's bare address and a resource, after
+    the offset `since`, up to `upto`, except those of `exclude`.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    bare, resource = whom
+    delayed = DelayedMessages(store, bare)
+    while since < upto:
+        read = await store.read(archive_channel(bare), Cursor(store.epoch, since), PAGE_EVENTS)
+        if isinstance(read, Gap) or not read.events:
+            return
+        for event in read.events:
+            message = archived_message(event)
+            is_recipient = message.resource in ("", resource)
+            is_new = event.offset <= upto and event.offset not in exclude
+            if is_new and is_recipient and not message.outgoing:
+                yield await delayed.payload(event)
+        since = read.cursor.offset

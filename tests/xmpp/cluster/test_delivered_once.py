@@ -11,18 +11,21 @@ import pytest
 
 from pushhub.testing.simulation.log import SharedLog, View
 from pushhub.testing.simulation.loop import SimulatedLoop, bury
+from pushhub.xmpp.cluster.membership import DEAD_SECONDS
 from pushhub.xmpp.model.namespaces import CARBONS
 from pushhub.xmpp.model.stanza import StreamError
 from pushhub.xmpp.storage.archive import marker_key
 from pushhub.xmpp.storage.locations import locations_key
 from tests.xmpp.browser import Browser
 from tests.xmpp.routing.test_vanished import AVAILABLE, got
-from tests.xmpp.world import World, body
+from tests.xmpp.world import World, body, condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from pushhub.xml import Element
+    from pushhub.xmpp.model.jid import Jid
+    from pushhub.xmpp.server import XmppServer
     from tests.xmpp.world import Client
 
 LATENCY_SECONDS, FEED_SECONDS = 0.001, 0.01
@@ -280,6 +283,147 @@ async def test_a_full_address_has_one_session_on_all_nodes(
     romeo.chat("juliet@localhost/phone", "four")
     await asyncio.sleep(REST_SECONDS)
     assert await got(desk) == ["three", "four"], "no node has the session any more"
+
+
+def kill(server: XmppServer) -> None:
+    """Let a node vanish: no heartbeat, no feed, no marker any more."""
+    for timer in (server.membership._timer, server.users._timer):
+        assert timer is not None
+        timer.cancel()
+    for user in server.users.by_jid.values():
+        user.close()
+
+
+@on_virtual_time
+async def test_both_nodes_of_a_full_address_die(world: World, feeds: list[float]) -> None:
+    """One has left the message to the other, which never had it."""
+    romeo = await world.user("romeo", "orchard")
+    await (await world.user("juliet", "phone", 1)).available()
+    desk = await (await world.user("juliet", "desk")).available()
+    romeo.chat("juliet@localhost", "both")
+    await asyncio.sleep(REST_SECONDS)
+    kill(world.servers[1])
+    romeo.chat("juliet@localhost/phone", "one")
+    await asyncio.sleep(REST_SECONDS)
+    assert await got(desk) == ["both"]
+    kill(world.servers[0])
+    await world.node()
+    await asyncio.sleep(2 * DEAD_SECONDS)
+    late = await (await world.user("juliet", "late", 2)).available()
+    await asyncio.sleep(REST_SECONDS)
+    assert await got(late) == ["one"]
+
+
+@on_virtual_time
+async def test_the_node_dies_that_left_a_message_to_another(
+    world: World, feeds: list[float]
+) -> None:
+    """The session of the full address has received the message, so no other session lacks it."""
+    romeo = await world.user("romeo", "orchard", 1)
+    desk = await (await world.user("juliet", "desk", 1)).available()
+    phone = await (await world.user("juliet", "phone", 1)).available()
+    await (await world.user("juliet", "tablet")).available()
+    romeo.chat("juliet@localhost/phone", "one")
+    await asyncio.sleep(REST_SECONDS)
+    marker = await world.servers[1].kv.json(marker_key("juliet@localhost"))
+    assert world.servers[0].membership.id in marker["pending"]
+    kill(world.servers[0])
+    await asyncio.sleep(2 * DEAD_SECONDS)
+    romeo.chat("juliet@localhost", "two")
+    await asyncio.sleep(2 * REST_SECONDS)
+    marker = await world.servers[1].kv.json(marker_key("juliet@localhost"))
+    assert "pending" not in marker, "the living node has taken the message over"
+    assert (await got(phone), await got(desk)) == (["one", "two"], ["two"])
+
+
+class SlowNodes:
+    """The other nodes, which a test lets answer one question after the other."""
+
+    node, shared = "here", True
+
+    def __init__(self) -> None:
+        self.asked: list[asyncio.Future[str | None]] = []
+        self.resources: list[str] = []
+
+    async def is_alive(self, node: str) -> bool:
+        return True
+
+    async def locate(self, to: Jid) -> str | None:
+        self.resources.append(to.resource)
+        self.asked.append(asyncio.get_running_loop().create_future())
+        return await self.asked[-1]
+
+
+@on_virtual_time
+async def test_messages_wait_for_a_location_and_for_a_session(
+    world: World, feeds: list[float]
+) -> None:
+    """The first was held back while the next ones still wait: none overtakes it."""
+    romeo = await world.user("romeo", "orchard")
+    desk = await (await world.user("juliet", "desk")).available()
+    user = world.server.users.by_jid["juliet@localhost"]
+    user._nodes = nodes = SlowNodes()
+    for text in ("one", "two", "three"):
+        romeo.chat("juliet@localhost/phone", text)
+    await asyncio.sleep(REST_SECONDS)
+    user.state.caught_up = False
+    assert user.hold_back()
+    nodes.asked[0].set_result(None)
+    await asyncio.sleep(1.0)
+    assert user._held_back
+    user.release()
+    # The question for the first is asked again.
+    for n in range(1, 5):
+        if n < len(nodes.asked):
+            nodes.asked[n].set_result(None)
+        await asyncio.sleep(1.0)
+    assert await got(desk) == ["one", "two", "three"]
+    user._nodes = world.server.users.cluster
+
+
+@on_virtual_time
+async def test_a_location_that_fails_loses_no_message(world: World, feeds: list[float]) -> None:
+    romeo = await world.user("romeo", "orchard")
+    desk = await (await world.user("juliet", "desk")).available()
+    user = world.server.users.by_jid["juliet@localhost"]
+    user._nodes = nodes = SlowNodes()
+    for text in ("one", "two", "three"):
+        romeo.chat("juliet@localhost/phone", text)
+    await asyncio.sleep(REST_SECONDS)
+    nodes.asked[0].set_exception(RuntimeError("a mistake in the code"))
+    await asyncio.sleep(1.0)
+    assert await got(desk) == ["one", "two", "three"]
+    user._nodes = world.server.users.cluster
+
+
+@on_virtual_time
+async def test_many_messages_to_one_address_cost_one_question(
+    world: World, feeds: list[float]
+) -> None:
+    await (await world.user("juliet", "desk")).available()
+    user = world.server.users.by_jid["juliet@localhost"]
+    for offset in range(1, 500):
+        user.state.leave_to(offset, "phone", "there", world.server.hub.now())
+    user._nodes = nodes = SlowNodes()
+    taking = asyncio.create_task(user.take_over())
+    await asyncio.sleep(0.1)
+    nodes.asked[0].set_result("there")
+    await taking
+    assert nodes.resources == ["phone"]
+    user._nodes = world.server.users.cluster
+
+
+@on_virtual_time
+async def test_a_guest_that_no_node_has_gives_an_error(world: World, feeds: list[float]) -> None:
+    """A guest has no archive, so nobody would ever receive the message."""
+    romeo = await world.user("romeo", "orchard")
+    guest = await (await world.user("", "", 1)).available()
+    kill(world.servers[1])
+    await asyncio.sleep(2 * DEAD_SECONDS)
+    for to in (guest.jid, guest.bare):
+        romeo.chat(to, "one")
+        error = await romeo.stanza("message", type="error", sender=to)
+        assert condition(error) == "service-unavailable"
 
 
 @on_virtual_time

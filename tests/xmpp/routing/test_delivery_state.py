@@ -244,3 +244,12 @@ def test_messages_to_one_resource_are_remembered_within_a_bound() -> None:
     assert state.last_delivered == count
     state.advance(Cursor("aaaa", 1), range(1, count))
     assert state.direct == list(range(501, count + 1))
+
+
+def test_messages_left_to_another_node_are_bounded() -> None:
+    """A flood to a full address on another node, while no session here receives messages."""
+    state = DeliveryState()
+    for offset in range(1, MAX_DIRECT + 3 * MAX_REDELIVERIES):
+        state.leave_to(offset, "phone", "n", 0.0)
+    assert len(state.left_offsets) == MAX_DIRECT
+    assert len(state.take_lost()) == MAX_REDELIVERIES
