@@ -10,11 +10,11 @@ from urllib.parse import quote, unquote_to_bytes
 import orjson
 import structlog
 
-from pushhub.http.path_pattern import PatternError, parse_pattern
 from pushhub.http.problem import Problem
 from pushhub.hub.subscription import Subscription
 from pushhub.log.event import Draft
 from pushhub.log.json_body import JsonError, load
+from pushhub.origin.shared.scope import refusal
 from pushhub.store.base import Append, Appended, Retention, StoreError
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ RETENTION = Retention(events=1000, age=300)
 SETTLE_SECONDS = 2.0
 # One write of a back end rarely touches more; a prefix or `*` says the rest.
 MAX_RESOURCES = 100
-# As long as the longest URL that the server accepts.
-MAX_PATH = 8 * 1024
 # The visible ASCII characters: a URL has them as they are (and `{name}` is a pattern's).
 ON_THE_WIRE = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -162,17 +160,6 @@ def _checked(resources: list[str]) -> list[str]:
             limit=MAX_RESOURCES,
         )
     for resource in resources:
-        _check(resource)
+        if why := refusal(resource):
+            raise Problem("bad-body", why)
     return resources
-
-
-def _check(resource: object) -> None:
-    if not isinstance(resource, str) or not resource.startswith("/") or len(resource) > MAX_PATH:
-        raise Problem(
-            "bad-body", "A resource must be a path that begins with '/', as clients request it."
-        )
-    if "*" in resource or "{" in resource:
-        try:
-            parse_pattern(resource)
-        except PatternError as error:
-            raise Problem("bad-body", str(error)) from None

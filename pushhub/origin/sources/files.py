@@ -88,6 +88,7 @@ class FileSource:
         folder = self._path.parent if is_file else self._path
         # A folder that is missing raises FileNotFoundError here.
         identity = await asyncio.to_thread(_identity, folder)
+        state = await asyncio.to_thread(_state, self._path)
         changes = awatch(
             folder,
             watch_filter=None,
@@ -106,7 +107,13 @@ class FileSource:
                 self._sink.lost()
             paths = [Path(text) for _, text in found]
             if is_file:
-                paths = [path for path in paths if path == self._path]
+                # Behind a link the file may change without an event in its folder.
+                before, state = state, await asyncio.to_thread(_state, self._path)
+                is_found = self._path in paths or state != before
+                paths = [self._path] if is_found else []
+            elif await asyncio.to_thread(_any_link, paths):
+                # It may lead to another folder than before, with all its files.
+                self._sink.lost()
             for path, key in await asyncio.to_thread(_keyed, paths):
                 self._take(path, key, folder)
             # A folder that was replaced by another one of the same name is watched no more. The
@@ -136,6 +143,19 @@ class FileSource:
 def _identity(folder: Path) -> tuple[int, int]:
     status = folder.stat()
     return status.st_dev, status.st_ino
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    """What differs when a file has changed, or when a link leads to another one."""
+    try:
+        status = file.stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _any_link(paths: list[Path]) -> bool:
+    return any(map(os.path.islink, paths))
 
 
 def _keyed(paths: list[Path]) -> list[tuple[Path, str]]:
