@@ -137,6 +137,8 @@ class FetchPace:
     def expire(self) -> None:
         """A tick in which something may be due."""
         now = self._hub.now()
+        # First, so that the pace goes on even if a resource raises.
+        self._hub.wheel.set(self, now + SAMPLE_SECONDS)
         if now - self._sampled >= SAMPLE_SECONDS - TICK_SECONDS:
             self._sampled = now
             self._sample(now)

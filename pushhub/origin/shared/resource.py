@@ -177,6 +177,8 @@ class Resource:
             # Its clients were between two polls, and the interval goes on.
             self._idle_since = 0.0
             self._hub.wheel.clear(self)
+            # Meanwhile this node's share of the budget may have gone to other nodes.
+            self._owner.pace_at(self.key.target)
             self._schedule(since=self.state.verified)
         else:
             self._schedule()

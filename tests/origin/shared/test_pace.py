@@ -11,8 +11,9 @@ import structlog.testing
 from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 from pushhub.origin.request import ProxiedRequest
+from pushhub.store.memory import MemoryStore
 from tests.hub.scripted import Recorder
-from tests.origin.shared.test_resource import Front, opened, virtually
+from tests.origin.shared.test_resource import Front, keep_waiting, opened, virtually
 
 MINUTE = 60.0
 
@@ -209,3 +210,30 @@ async def test_a_reload_changes_the_budget() -> None:
         await asyncio.sleep(30)
         assert pace.interval == 0
         assert await crowd.change(1.3) <= 1.3
+
+
+class SharedStore(MemoryStore):
+    """A log that other nodes could share, so that this node has a share of the budget only after
+    it has told the others of its demand.
+    """
+
+    certain = False
+
+
+@pytest.mark.parametrize("quiet", [3, 13, 40])
+@virtually
+async def test_after_a_time_without_waiters_a_change_is_as_early(quiet: float) -> None:
+    """The resource is still known; its share of the budget has gone to the other nodes."""
+    loop = asyncio.get_running_loop()
+    store = SharedStore(lambda: 1e9 + loop.time())
+    async with opened(store, linger=60) as front:
+        await keep_waiting(front, 30)
+        for step in range(8):
+            await asyncio.sleep(quiet + step / 8)
+            recorder = front.ask(f'"{front.client.state}"')
+            await asyncio.sleep(0.05)
+            front.client.state += 1
+            changed = front.hub.now()
+            await recorder.written()
+            assert recorder.response.status == 200
+            assert front.hub.now() - changed <= 1.3
