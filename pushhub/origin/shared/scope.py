@@ -15,9 +15,8 @@ MAX_PATH = 8 * 1024
 
 
 def is_pattern(resource: str) -> bool:
-    """Whether a notification names several resources. In a query `*` and braces are characters."""
-    path = resource.partition("?")[0]
-    return "*" in path or "{" in path
+    """Whether a notification names several resources."""
+    return "*" in resource or "{" in resource
 
 
 def refusal(resource: object) -> str:
@@ -45,7 +44,7 @@ class NotificationScope:
         a pattern that matches nothing else.
         """
         path = resource.partition("?")[0]
-        if is_pattern(resource):
+        if is_pattern(path):
             try:
                 pattern = parse_pattern(path)
             except PatternError:
