@@ -89,7 +89,7 @@ class Notifications:
         received = asyncio.get_running_loop().create_future()
         reason = "the store did not respond in time"
         try:
-            self.broadcast(resources, partial(self._settled, received))
+            self.broadcast(resources, partial(self._settled, resources, received))
             async with asyncio.timeout(SETTLE_SECONDS):
                 reason = await received
         except TimeoutError:
@@ -97,12 +97,17 @@ class Notifications:
         if reason:
             self._notify_here(resources, reason)
 
-    def _settled(self, received: asyncio.Future[str], outcomes: list[Outcome]) -> None:
+    def _settled(
+        self, resources: list[str], received: asyncio.Future[str], outcomes: list[Outcome]
+    ) -> None:
         """The store has an event, or has refused it: then the future gets the reason."""
 
         def end(reason: str = "") -> None:
             if not received.done():
                 received.set_result(reason)
+            elif reason:
+                # The caller waits no more: its client disconnected, or the store took too long.
+                self._notify_here(resources, reason)
 
         (outcome,) = outcomes
         if isinstance(outcome, Appended):
