@@ -109,8 +109,10 @@ class FileSource:
             if is_file:
                 # Behind a link the file may change without an event in its folder.
                 before, state = state, await asyncio.to_thread(_state, self._path)
-                is_found = self._path in paths or state != before
-                paths = [self._path] if is_found else []
+                paths = [path for path in paths if path == self._path]
+                if state != before and not paths:
+                    # Without a key: a link may lead to a state that was reported before.
+                    self._take(self._path, "", folder)
             elif await asyncio.to_thread(_any_link, paths):
                 # It may lead to another folder than before, with all its files.
                 self._sink.lost()
@@ -166,7 +168,9 @@ def _keyed(paths: list[Path]) -> list[tuple[Path, str]]:
     for path in paths:
         key = ""
         try:
-            text = f"{path}:{path.stat().st_mtime_ns}"
+            status = path.stat()
+            # A copy may keep the time of a change of the content, but not that of the inode.
+            text = f"{path}:{status.st_ino}:{status.st_mtime_ns}:{status.st_ctime_ns}"
             key = blake2b(os.fsencode(text), digest_size=_KEY_BYTES).hexdigest()
         except OSError:
             pass

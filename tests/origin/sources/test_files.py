@@ -119,6 +119,16 @@ async def test_one_file_behind_a_link(tmp_path: Path) -> None:
             (tmp_path / "2" / "a.json").write_text("three")
 
 
+async def test_a_file_that_keeps_its_time(tmp_path: Path) -> None:
+    # As rsync -t, cp -p and an archive leave it.
+    async with hub(tmp_path) as front:
+        for content in "123":
+            (tmp_path / "new").write_text(content)
+            os.utime(tmp_path / "new", ns=(10**18, 10**18))
+            async with told(front, "/files/a.json"):
+                (tmp_path / "new").replace(tmp_path / "a.json")
+
+
 async def test_a_folder_behind_a_link(tmp_path: Path) -> None:
     watched = tmp_path / "watched"
     for version in ("1", "2"):
