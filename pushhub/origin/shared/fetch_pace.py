@@ -144,8 +144,8 @@ class FetchPace:
             self._sample(now)
         if self._can_claim is not self._claims_work:
             self._can_claim, self._is_current = self._claims_work, False
-        if self._nodes is not None and not self._is_current:
-            self._is_current = not self._share(self._nodes, now)
+        if not self._is_current:
+            self._is_current = self._nodes is None or not self._share(self._nodes, now)
         is_busy = not self._is_current
         for pace in self.origins.values():
             pace.dispatch(now)

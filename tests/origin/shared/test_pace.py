@@ -11,6 +11,7 @@ import structlog.testing
 from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 from pushhub.origin.request import ProxiedRequest
+from pushhub.origin.shared.fetch_pace import FetchPace
 from pushhub.store.memory import MemoryStore
 from tests.hub.scripted import Recorder
 from tests.origin.shared.test_resource import Front, keep_waiting, opened, virtually
@@ -237,3 +238,21 @@ async def test_after_a_time_without_waiters_a_change_is_as_early(quiet: float) -
             await recorder.written()
             assert recorder.response.status == 200
             assert front.hub.now() - changed <= 1.3
+
+
+@virtually
+async def test_a_hub_at_rest_measures_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[float] = []
+    expire = FetchPace.expire
+
+    def counted(pace: FetchPace) -> None:
+        times.append(pace._hub.now())
+        expire(pace)
+
+    monkeypatch.setattr(FetchPace, "expire", counted)
+    async with opened() as front:
+        assert (await front.answer()).status == 200
+        front.origin.configure(front.origin.routes, front.settings)
+        begun = front.hub.now()
+        await asyncio.sleep(MINUTE)
+        assert 55 <= len([at for at in times if at > begun]) <= 65
