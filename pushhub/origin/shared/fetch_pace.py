@@ -46,6 +46,12 @@ HEARTBEAT_SECONDS = 2.0
 _step_of = lru_cache(maxsize=1024)(step_of)
 
 
+def _targets(settings: Settings) -> frozenset[str]:
+    """The origins of the routes."""
+    targets = (settings.origin, *(route.target for route in settings.routes))
+    return frozenset(target for target in targets if target)
+
+
 @dataclass(slots=True)
 class _Count:
     """What waits at one origin."""
@@ -77,6 +83,7 @@ class FetchPace:
         self._resources = resources
         self._new_name = new_name
         self.fetch_rate, self.replaces = settings.fetch_rate, settings.replaces
+        self._routed = _targets(settings)
         self.origins: dict[str, OriginPace] = {}
         self.tick = OFF
         self._is_open = False
@@ -93,6 +100,7 @@ class FetchPace:
     def configure(self, settings: Settings) -> None:
         """Use the settings of a reload."""
         self.fetch_rate, self.replaces = settings.fetch_rate, settings.replaces
+        self._routed = _targets(settings)
         self._is_current = False
         self._hurry()
 
@@ -153,6 +161,11 @@ class FetchPace:
         self._hub.wheel.set(self, now if is_busy else self._sampled + SAMPLE_SECONDS)
 
     def _sample(self, now: float) -> None:
+        if unrouted := self.origins.keys() - self._routed:
+            # Requests may still wait on resources of a route that a reload has removed.
+            used = {resource.key.target for resource in self._resources()}
+            for target in unrouted - used:
+                del self.origins[target]
         counts: defaultdict[str, _Count] = defaultdict(_Count)
         for resource in self._resources():
             waiters, due = resource.waiters, resource.polls

@@ -11,7 +11,9 @@ import structlog.testing
 from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 from pushhub.origin.request import ProxiedRequest
+from pushhub.origin.routes import Routes
 from pushhub.origin.shared.fetch_pace import FetchPace
+from pushhub.settings.route import Route
 from pushhub.store.memory import MemoryStore
 from tests.hub.scripted import Recorder
 from tests.origin.shared.test_resource import Front, keep_waiting, opened, virtually
@@ -256,3 +258,20 @@ async def test_a_hub_at_rest_measures_once_a_second(monkeypatch: pytest.MonkeyPa
         begun = front.hub.now()
         await asyncio.sleep(MINUTE)
         assert 55 <= len([at for at in times if at > begun]) <= 65
+
+
+@virtually
+async def test_an_origin_that_a_reload_removes_has_no_budget_any_more() -> None:
+    async with opened() as front:
+        assert (await front.answer()).status == 200
+        routes = [Route(path="/*", step="poll", target="http://127.0.0.1:2")]
+        changed = front.settings.model_copy(update={"routes": routes, "origin": None})
+        front.origin.configure(Routes(changed), changed)
+        waiting = front.ask('"0"')
+        await asyncio.sleep(1)
+        # Its resource may still have waiting requests.
+        assert sorted(front.table.pace.origins) == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
+        await waiting.written()
+        await asyncio.sleep(MINUTE)
+        assert list(front.table.pace.origins) == ["http://127.0.0.1:2"]
+        assert (await front.answer()).status == 200
