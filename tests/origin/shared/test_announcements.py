@@ -235,6 +235,20 @@ async def test_a_write_without_a_response_notifies(front: Front, hub: tuple[Serv
         assert (await answer).headers["etag"] == '"two"'
 
 
+async def test_a_write_that_no_origin_has_received_notifies_of_nothing(
+    hub: tuple[Server, int],
+) -> None:
+    """Each one would fetch from an origin that is down, past the pause after a failure."""
+    server, port = hub
+    async with Api.running(port) as api:
+        before = await notices(Front(server, api))
+    assert (await server.ask("POST", "/written/down", body=b"x")).status == 502
+    async with Api.running(port) as api:
+        # A notification of this node, after which the other one would have been received.
+        await Front(server, api).notify("/notify/other")
+        assert await notices(Front(server, api)) == before + 1
+
+
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[RedisServer]:
     rack = Rack()
