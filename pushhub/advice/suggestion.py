@@ -17,6 +17,7 @@ from pushhub.http.accept import directives
 from pushhub.origin.shared.fetcher import shareable_vary
 from pushhub.origin.shared.key import vary_of
 from pushhub.origin.shared.representation import MAX_BODY_BYTES
+from pushhub.settings.route import COOKIE_NAME, MAX_NAMES
 
 if TYPE_CHECKING:
     from pushhub.advice.observation import Observation, Survey
@@ -127,7 +128,9 @@ def _identity(survey: Survey, suggestion: Suggestion, rule: ChangeRule) -> None:
         )
         return
     needed = needs_credentials(survey, rule)
-    if survey.cookies and (findings.idle or len(counted) < len(survey.cookies)):
+    # With `authorization` there is room for one name less.
+    can_name = _can_name(counted, MAX_NAMES - 1)
+    if can_name and len(counted) < len(survey.cookies):
         reasons = []
         if findings.changing:
             reasons.append(f"{_listed(findings.changing)} {_verb(findings.changing)} the response")
@@ -139,7 +142,7 @@ def _identity(survey: Survey, suggestion: Suggestion, rule: ChangeRule) -> None:
         named = [f"cookie:{name}" for name in counted]
         suggestion.add("identity", ["authorization", *named], "; ".join(reasons))
     elif survey.cookies:
-        suggestion.facts.append(f"Each cookie counts: {_listed(counted)}.")
+        suggestion.facts.append(f"Each cookie counts: {_listed(survey.cookies)}.")
     if needed is False:
         suggestion.add(
             "identity", [], "the response is the same without credentials; take this line if it is "
@@ -153,7 +156,12 @@ def _identity(survey: Survey, suggestion: Suggestion, rule: ChangeRule) -> None:
         suggestion.facts.append(
             "No credentials were given; if clients send some, give them with -H."
         )
-    if findings.renewed:
+    if findings.renewed and not _can_name(findings.renewed, MAX_NAMES):
+        suggestion.unshared = (
+            "The response sets more cookies, or stranger ones, than a route can name: "
+            f"{_listed(findings.renewed)}."
+        )
+    elif findings.renewed:
         suggestion.add(
             "drop_set_cookie", list(findings.renewed),
             f"each response sets {_listed(findings.renewed)}; without that line none is shared",
@@ -216,6 +224,11 @@ def _sharing(survey: Survey, suggestion: Suggestion) -> None:
         suggestion.facts.append(
             "'no-store' keeps the response from caches; clients that wait at one time share it."
         )
+
+
+def _can_name(names: tuple[str, ...], most: int) -> bool:
+    """Whether a route's settings take all of these cookies."""
+    return len(names) <= most and all(map(COOKIE_NAME.fullmatch, names))
 
 
 def _listed(names: tuple[str, ...]) -> str:

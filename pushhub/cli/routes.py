@@ -93,6 +93,8 @@ def check(
         _print(result, request, fields)
         if result.match is not None and response is None:
             why = "with --dry" if dry else f"because {request.method} may change something there"
+            if not dry and result.is_shared:
+                why = f"because this command has no body for a {request.method}"
             note(f"The origin was not called, {why}.")
     failed = result.problem is not None or (response is not None and "problem" in response)
     raise typer.Exit(FAILED if failed else 0)
@@ -256,10 +258,22 @@ def _fields(result: Explanation, request: ProxiedRequest) -> dict[str, Any]:
         }
     if (key := result.key(request)) is not None:
         route = result.match.route
+        parts: dict[str, Any] = {
+            "host": request.headers.get("host", ""),
+            "headers": list(key.names),
+        }
+        if route.identity_cookies:
+            parts["cookies"] = sorted(route.identity_cookies)
+        if request.method != "GET":
+            parts |= {"method": request.method, "body": True}
         fields |= {
             "asks": key.url,
-            "key": {"host": request.headers.get("host", ""), "headers": list(key.names)},
-            "sent": [name for name in key.names if name in request.headers],
+            "key": parts,
+            "sent": [
+                name
+                for name in key.names
+                if (key.cookies if name == "cookie" else name in request.headers)
+            ],
             "interval": route.interval if route.step == "poll" else None,
             "slowest": route.longest_pause if route.step == "poll" else None,
             "max_age": route.max_age,
@@ -305,13 +319,21 @@ def _print(result: Explanation, request: ProxiedRequest, fields: dict[str, Any])
     if result.is_shared:
         _line(
             "shared",
-            "by all requests with the same URL, Host and Accept-Encoding, and "
-            + (", ".join(fields["key"]["headers"]) or "no other header")
+            "by all requests with the same URL, Host and Accept-Encoding, "
+            + ("method and body, " if "body" in fields["key"] else "")
+            + "and "
+            + (_headers_of(fields["key"]) or "no other header")
             + (f" (this one sends {', '.join(fields['sent'])})" if fields["sent"] else ""),
         )
         _line("fetches", _fetches(result))
     if "answer" in fields:
         _print_response(result, fields["answer"])
+
+
+def _headers_of(key: dict[str, Any]) -> str:
+    """The headers of a key, and the cookies that alone count where the route names some."""
+    cookies = f"cookie ({', '.join(key['cookies'])} alone)" if "cookies" in key else "cookie"
+    return ", ".join(cookies if name == "cookie" else name for name in key["headers"])
 
 
 def _fetches(result: Explanation) -> str:

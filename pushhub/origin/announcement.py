@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
-from pushhub.http.path_pattern import PatternError, parse_pattern
-from pushhub.origin.shared.notifications import MAX_PATH, MAX_RESOURCES, ON_THE_WIRE
+from pushhub.origin.shared.notifications import MAX_RESOURCES, ON_THE_WIRE
+from pushhub.origin.shared.scope import MAX_PATH, refusal
 
 if TYPE_CHECKING:
     from pushhub.origin.client.response import UpstreamResponse
@@ -32,7 +32,7 @@ def named(values: tuple[bytes, ...]) -> tuple[list[str], str]:
     resources, wrong = [], ""
     for text in texts:
         resource = quote(text, safe=ON_THE_WIRE)
-        if (why := _unusable(resource)) == "":
+        if (why := refusal(resource)) == "":
             resources.append(resource)
         else:
             wrong = why
@@ -82,14 +82,3 @@ def _is_plain(path: str) -> bool:
     braces are a pattern's, and a client must not notify of more than it writes.
     """
     return path.startswith("/") and len(path) <= MAX_PATH and not set(path) & set("*{}")
-
-
-def _unusable(resource: str) -> str:
-    if not resource.startswith("/") or len(resource) > MAX_PATH:
-        return "A resource must be a path that begins with '/', as clients request it."
-    if "*" in resource or "{" in resource:
-        try:
-            parse_pattern(resource)
-        except PatternError as error:
-            return str(error)
-    return ""

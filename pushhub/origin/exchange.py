@@ -35,6 +35,9 @@ log = structlog.get_logger(__name__)
 # too. So these requests pass without the signature of GRIP, which the client must not see.
 ECHOED = frozenset({"TRACE", "TRACK"})
 
+# The problems of a request of which the origin has received nothing.
+UNSENT = frozenset({"origin-unreachable", "overloaded", "too-many-requests"})
+
 
 class ClientWriter(Protocol):
     """The client's side of an exchange: writes the response to its connection."""
@@ -187,8 +190,9 @@ class ProxyExchange:
                 self.writer.inform,
                 self.origin.client_key(request),
             )
-        except BaseException:
-            if is_write(request):
+        except BaseException as error:
+            is_unsent = isinstance(error, Problem) and error.slug in UNSENT
+            if is_write(request) and not is_unsent:
                 self.origin.spawn(self.origin.announce(written(request, None)))
             raise
         if response.notified or is_write(request):

@@ -57,7 +57,9 @@ class Explanation:
 
     def key(self, request: ProxiedRequest) -> Key | None:
         """The identity of the shared resource, where the request is for one."""
-        return Key(request) if self.is_shared else None
+        if not self.is_shared:
+            return None
+        return Key(request, body=None if request.method == "GET" else b"")
 
 
 def explain(routes: Routes, request: ProxiedRequest, max_wait: int) -> Explanation:

@@ -102,6 +102,8 @@ def _route(row: RouteRow, resources: Counter[int], waiting: Counter[int]) -> dic
         "resources": resources[row.index],
         "waiting": waiting[row.index],
     }
+    if route.methods != ("GET",):
+        fields["methods"] = list(route.methods)
     if route.step == "poll":
         fields |= {"interval": route.interval, "slowest": route.slowest}
     return fields
@@ -117,6 +119,7 @@ def _resource(resource: Resource, waiting: int, number: int | None, now: float) 
     current, newest = verified > float("-inf"), resource.state.newest
     return {
         "path": path[:MAX_PATH],
+        "method": resource.key.method,
         "route": None if number is None else number + 1,
         "waiting": waiting,
         "fetches": resource.fetches,

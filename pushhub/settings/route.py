@@ -15,8 +15,11 @@ from pushhub.log.channel import check_name
 _TARGET = re.compile(r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?")
 _HOST = re.compile(r"(?:\*\.)?[0-9A-Za-z_-][0-9A-Za-z._-]*|\*|\[[0-9A-Fa-f:.]+\]")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
-# RFC 6265 §4.1.1: the name of a cookie is a token, and its case counts.
-_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+# RFC 6265 §4.1.1 has tokens; PHP and others also use `user[id]` and the like, which all browsers
+# take (§5.2). The case counts.
+COOKIE_NAME = re.compile(r"[!#-+\-:<>-~]{1,128}")
+# The most names in `identity` and in `drop_set_cookie`.
+MAX_NAMES = 32
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 # Methods that write by definition, or whose response is no representation (RFC 9110 §9.3).
 _NO_READS = frozenset({"CONNECT", "DELETE", "HEAD", "OPTIONS", "PATCH", "PUT", "TRACE", "TRACK"})
@@ -42,7 +45,7 @@ def _header(name: str) -> str:
 def _identity(name: str) -> str:
     if not name.startswith(COOKIE):
         return _header(name)
-    if not _COOKIE_NAME.fullmatch(name.removeprefix(COOKIE)):
+    if not COOKIE_NAME.fullmatch(name.removeprefix(COOKIE)):
         raise ValueError(f"{name!r} names no cookie; write cookie:sessionid.")
     return name
 
@@ -56,7 +59,7 @@ def _method(name: str) -> str:
 
 
 def _cookie(name: str) -> str:
-    if not _COOKIE_NAME.fullmatch(name):
+    if not COOKIE_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name of a cookie.")
     return name
 
@@ -219,7 +222,7 @@ class Route(BaseModel):
             "named cookies alone, and all others make no difference. An empty list is for "
             "resources that are the same for all clients; their shared fetches have no `Cookie` "
             "and no `Authorization`.",
-            max_length=32,
+            max_length=MAX_NAMES,
         ),
     ] = ("authorization", "cookie")
     methods: Annotated[
@@ -248,7 +251,7 @@ class Route(BaseModel):
             description="Cookies whose `Set-Cookie` is taken off shared responses, such as "
             "`csrftoken`, which a response renews: a response that sets no other cookie can be "
             "shared. Requests that pass through still receive them.",
-            max_length=32,
+            max_length=MAX_NAMES,
         ),
     ] = ()
     share_addresses: Annotated[

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import ValidationError
-
 from pushhub.app import App
 from pushhub.server.server import Server
 from pushhub.server.sockets import bind_one
@@ -32,7 +30,7 @@ class TrialHub:
     def __init__(self, target: str, options: dict[str, Any]) -> None:
         self._settings = Settings(
             origin=target,
-            routes=[Route.model_validate(usable_options(options))],
+            routes=[Route.model_validate(options)],
             host="127.0.0.1",
             port=0,
             store="memory://",
@@ -98,14 +96,3 @@ class TrialHub:
         assert self.app.origin is not None
         assert self.app.origin.resources is not None
         return self.app.origin.resources
-
-
-def usable_options(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a suggested route that this version has; the others are only printed."""
-    for _ in range(len(options)):
-        try:
-            Route.model_validate(options)
-        except ValidationError as error:
-            wrong = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
-            options = {name: value for name, value in options.items() if name not in wrong}
-    return options

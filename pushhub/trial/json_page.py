@@ -39,7 +39,6 @@ def json_page(result: TrialResult) -> dict[str, Any]:
         ],
         "shared": result.is_shared,
         "unshared": result.unshared,
-        "not_used": result.not_used,
         "route": result.suggestion.options,
         "toml": "\n".join(toml_lines([result.suggestion])),
     }

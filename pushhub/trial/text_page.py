@@ -104,11 +104,6 @@ def sentences(result: TrialResult) -> Iterator[str]:
         )
     if (missed := len(result.changes) - distinct(result)) > 0:
         yield f"The poller saw {missed} of {len(result.changes)} changes only together with others."
-    if result.not_used:
-        yield (
-            f"Printed, and not used in this trial: {', '.join(result.not_used)}, which this "
-            "version does not have."
-        )
     for name, record in (("poller", result.poller), ("long-poller", result.long_poller)):
         for sentence, times in record.failures.items():
             yield f"The {name} had {times} {'failure' if times == 1 else 'failures'}: {sentence}"

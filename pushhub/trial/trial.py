@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pushhub.origin.shared.change_rule import ChangeRule
 from pushhub.trial.comparison import ObservedChange, median, observed_changes
-from pushhub.trial.hub_thread import TrialHub, usable_options
+from pushhub.trial.hub_thread import TrialHub
 from pushhub.trial.observers import TrialObserver
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ class TrialResult:
     """What a trial measured.
 
     `seconds` is its duration, `every` the interval of the poller, `interval` that of the hub's
-    fetches. `origin_requests` are those that the hub sent to the API; `not_used` the options of the
-    suggested route that this version does not have.
+    fetches. `origin_requests` are those that the hub sent to the API.
     """
 
     suggestion: Suggestion
@@ -41,7 +40,6 @@ class TrialResult:
     held: bool
     changes: list[ObservedChange]
     unshared: dict[str, int]
-    not_used: list[str]
     demo: bool
 
     @property
@@ -79,7 +77,7 @@ async def run_trial(
     """Run both observers for so many seconds, or until the task is cancelled once. `tick` gets the
     seconds since the start and a few words; `known` are the times of changes of the demo.
     """
-    survey, options = suggestion.survey, usable_options(suggestion.options)
+    survey, options = suggestion.survey, suggestion.options
     rule = ChangeRule(tuple(options.get("ignore", ())), tuple(options.get("compare", ())))
     target = survey.path + (f"?{survey.query}" if survey.query else "")
     hub = TrialHub(survey.target, options)
@@ -116,13 +114,8 @@ async def run_trial(
         observed_changes(
             poller.record, long_poller.record, interval, [one - begun for one in known or ()]
         ),
-        hub.unshared(), _not_used(suggestion.options, options),
-        known is not None,
+        hub.unshared(), known is not None,
     )  # fmt: skip
-
-
-def _not_used(options: dict[str, Any], usable: dict[str, Any]) -> list[str]:
-    return [name for name in options if name not in usable]
 
 
 async def _ticks(

@@ -74,6 +74,10 @@ def body(path: str, cookie: str, number: int, state: dict[str, Any]) -> tuple[An
             headers |= {"Set-Cookie": f"csrftoken={number}; Path=/", "Vary": "Cookie"}
             hello = "hallo" if "lang=de" in cookie else "hello"
             return {"hello": hello, "sid": "sessionid=1" in cookie}, headers
+        case "/php":
+            name = "prefs[lang]" if state.get("plain", True) else "préfs"
+            headers |= {"Set-Cookie": f"{name}={number}; Path=/"}
+            return {"user": "user[id]=1" in cookie}, headers
         case "/open":
             return [1], {"Set-Cookie": f"sessionid={number}"}
         case "/private":

@@ -179,6 +179,19 @@ def test_cookies_that_change_nothing_do_not_split(api: Everyday) -> None:
     assert "GA1" not in done.stdout, "values of cookies are secrets"
 
 
+@pytest.mark.parametrize("plain", [True, False])
+def test_each_suggested_cookie_is_one_that_a_route_can_name(api: Everyday, plain: bool) -> None:
+    api.state["plain"] = plain
+    cookies = ("-H", "Cookie: user[id]=1; _ga=GA1.2")
+    (entry,) = json.loads(
+        pushhub("routes", "suggest", api.url + "/php", *cookies, *QUICK, "--json").stdout
+    )
+    route = Route.model_validate(entry["route"])
+    assert route.identity == ("authorization", "cookie:user[id]")
+    assert route.drop_set_cookie == (("prefs[lang]",) if plain else ())
+    assert plain is (entry["unshared"] is None), "what a route cannot name keeps clients apart"
+
+
 def test_a_session_counts_although_it_changed_nothing(api: Everyday) -> None:
     done = pushhub(
         *("routes", "suggest", "--json", *QUICK, api.url + "/basket", "-H", f"Cookie: {COOKIES}"),

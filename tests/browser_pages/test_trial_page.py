@@ -28,7 +28,7 @@ def result() -> TrialResult:
     suggestion = suggest(Survey("https://api.example.com", path, "", (), responses))
     changes = observed_changes(poller, waiting, 1.0, [])
     return TrialResult(
-        suggestion, 60.0, 5.0, 1.0, poller, waiting, 58, True, changes, {}, [], False
+        suggestion, 60.0, 5.0, 1.0, poller, waiting, 58, True, changes, {}, False
     )  # fmt: skip
 
 

@@ -332,6 +332,23 @@ def test_the_output_for_people() -> None:
         assert line in done.stdout, line
 
 
+def test_methods_and_cookies_of_a_route_are_named() -> None:
+    Path("pushhub.toml").write_text(
+        'origin = "http://127.0.0.1:1"\n[[routes]]\npath = "/*"\nstep = "poll"\n'
+        'methods = ["GET", "POST"]\nidentity = ["authorization", "cookie:sid", "cookie:lang"]\n'
+    )
+    sent = ("-H", "Prefer: wait=5", "-H", "Cookie: _ga=1")
+    told = check("--method", "POST", "/x", *sent)
+    assert told["key"]["cookies"] == ["lang", "sid"]
+    assert (told["key"]["method"], told["key"]["body"]) == ("POST", True)
+    assert told["sent"] == []
+    assert check("/x", "-H", "Prefer: wait=5", "-H", "Cookie: sid=1")["sent"] == ["cookie"]
+    done = pushhub("routes", "check", "--method", "POST", "/x", *sent)
+    assert "cookie (lang, sid alone)" in done.stdout
+    assert "Accept-Encoding, method and body, and" in done.stdout
+    assert "no body for a POST" in done.stderr
+
+
 def test_a_terminal_obeys_neither_path_nor_header() -> None:
     with scripted(answer(200, [1], Vary="a\x9b2Jb")) as origin:
         done = pushhub("routes", "check", "--origin", origin.url, "/orders/%1b%5b2J")

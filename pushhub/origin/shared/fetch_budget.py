@@ -30,7 +30,12 @@ _HASHES = 2**32
 
 def step_of(pause: float) -> int:
     """The step of an interval, rounded down."""
-    return min(max(math.floor(STEPS * math.log2(pause) + _EPSILON), _FIRST), _LAST)
+    return bounded(math.floor(STEPS * math.log2(pause) + _EPSILON))
+
+
+def bounded(step: int) -> int:
+    """The nearest step of an interval that a route may have."""
+    return min(max(step, _FIRST), _LAST)
 
 
 def seconds_of(step: int) -> float:

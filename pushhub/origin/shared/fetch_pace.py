@@ -46,6 +46,12 @@ HEARTBEAT_SECONDS = 2.0
 _step_of = lru_cache(maxsize=1024)(step_of)
 
 
+def _targets(settings: Settings) -> frozenset[str]:
+    """The origins of the routes."""
+    targets = (settings.origin, *(route.target for route in settings.routes))
+    return frozenset(target for target in targets if target)
+
+
 @dataclass(slots=True)
 class _Count:
     """What waits at one origin."""
@@ -77,6 +83,7 @@ class FetchPace:
         self._resources = resources
         self._new_name = new_name
         self.fetch_rate, self.replaces = settings.fetch_rate, settings.replaces
+        self._routed = _targets(settings)
         self.origins: dict[str, OriginPace] = {}
         self.tick = OFF
         self._is_open = False
@@ -93,6 +100,7 @@ class FetchPace:
     def configure(self, settings: Settings) -> None:
         """Use the settings of a reload."""
         self.fetch_rate, self.replaces = settings.fetch_rate, settings.replaces
+        self._routed = _targets(settings)
         self._is_current = False
         self._hurry()
 
@@ -137,13 +145,15 @@ class FetchPace:
     def expire(self) -> None:
         """A tick in which something may be due."""
         now = self._hub.now()
+        # First, so that the pace goes on even if a resource raises.
+        self._hub.wheel.set(self, now + SAMPLE_SECONDS)
         if now - self._sampled >= SAMPLE_SECONDS - TICK_SECONDS:
             self._sampled = now
             self._sample(now)
         if self._can_claim is not self._claims_work:
             self._can_claim, self._is_current = self._claims_work, False
-        if self._nodes is not None and not self._is_current:
-            self._is_current = not self._share(self._nodes, now)
+        if not self._is_current:
+            self._is_current = self._nodes is None or not self._share(self._nodes, now)
         is_busy = not self._is_current
         for pace in self.origins.values():
             pace.dispatch(now)
@@ -151,6 +161,11 @@ class FetchPace:
         self._hub.wheel.set(self, now if is_busy else self._sampled + SAMPLE_SECONDS)
 
     def _sample(self, now: float) -> None:
+        if unrouted := self.origins.keys() - self._routed:
+            # Requests may still wait on resources of a route that a reload has removed.
+            used = {resource.key.target for resource in self._resources()}
+            for target in unrouted - used:
+                del self.origins[target]
         counts: defaultdict[str, _Count] = defaultdict(_Count)
         for resource in self._resources():
             waiters, due = resource.waiters, resource.polls

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from pushhub.origin.shared.fetch_budget import NOTHING, Demand
+from pushhub.origin.shared.fetch_budget import NOTHING, Demand, bounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,14 +62,14 @@ class DemandHeartbeat(NamedTuple):
                 float(sent),
                 {
                     str(origin): Demand(
-                        int(waiters),
-                        tuple((int(step), int(number)) for step, number in resources),
+                        max(0, int(waiters)),
+                        tuple((bounded(int(step)), max(0, int(n))) for step, n in resources),
                         tuple(int(hash) for hash in sample),
                     )
                     for origin, (waiters, resources, sample) in demands.items()
                 },
             )
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, OverflowError):
             return None
 
 

@@ -10,11 +10,11 @@ from urllib.parse import quote, unquote_to_bytes
 import orjson
 import structlog
 
-from pushhub.http.path_pattern import PatternError, parse_pattern
 from pushhub.http.problem import Problem
 from pushhub.hub.subscription import Subscription
 from pushhub.log.event import Draft
 from pushhub.log.json_body import JsonError, load
+from pushhub.origin.shared.scope import refusal
 from pushhub.store.base import Append, Appended, Retention, StoreError
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ RETENTION = Retention(events=1000, age=300)
 SETTLE_SECONDS = 2.0
 # One write of a back end rarely touches more; a prefix or `*` says the rest.
 MAX_RESOURCES = 100
-# As long as the longest URL that the server accepts.
-MAX_PATH = 8 * 1024
 # The visible ASCII characters: a URL has them as they are (and `{name}` is a pattern's).
 ON_THE_WIRE = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -91,7 +89,7 @@ class Notifications:
         received = asyncio.get_running_loop().create_future()
         reason = "the store did not respond in time"
         try:
-            self.broadcast(resources, partial(self._settled, received))
+            self.broadcast(resources, partial(self._settled, resources, received))
             async with asyncio.timeout(SETTLE_SECONDS):
                 reason = await received
         except TimeoutError:
@@ -99,12 +97,17 @@ class Notifications:
         if reason:
             self._notify_here(resources, reason)
 
-    def _settled(self, received: asyncio.Future[str], outcomes: list[Outcome]) -> None:
+    def _settled(
+        self, resources: list[str], received: asyncio.Future[str], outcomes: list[Outcome]
+    ) -> None:
         """The store has an event, or has refused it: then the future gets the reason."""
 
         def end(reason: str = "") -> None:
             if not received.done():
                 received.set_result(reason)
+            elif reason:
+                # The caller waits no more: its client disconnected, or the store took too long.
+                self._notify_here(resources, reason)
 
         (outcome,) = outcomes
         if isinstance(outcome, Appended):
@@ -162,17 +165,6 @@ def _checked(resources: list[str]) -> list[str]:
             limit=MAX_RESOURCES,
         )
     for resource in resources:
-        _check(resource)
+        if why := refusal(resource):
+            raise Problem("bad-body", why)
     return resources
-
-
-def _check(resource: object) -> None:
-    if not isinstance(resource, str) or not resource.startswith("/") or len(resource) > MAX_PATH:
-        raise Problem(
-            "bad-body", "A resource must be a path that begins with '/', as clients request it."
-        )
-    if "*" in resource or "{" in resource:
-        try:
-            parse_pattern(resource)
-        except PatternError as error:
-            raise Problem("bad-body", str(error)) from None

@@ -19,8 +19,9 @@ class _Number(str):
 def key_of(body: bytes, content_type: str) -> bytes:
     """The part of a key that stands for a body; equal parts mean equal requests."""
     media_type = content_type.partition(";")[0].strip().lower()
-    # A charset or another parameter may change the meaning of the bytes.
-    head = content_type.strip().lower().encode("latin-1")
+    # A charset or another parameter may change the meaning of the bytes; so may the case of one,
+    # such as the boundary of multipart.
+    head = content_type.strip().encode("latin-1")
     if media_type == "application/json" or media_type.endswith("+json"):
         try:
             text = body.decode("utf-8")

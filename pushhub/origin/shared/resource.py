@@ -174,9 +174,10 @@ class Resource:
         held = self._hub.hold(self._poll(condition, wait))
         assert not isinstance(held, Part), "only a stream gets parts as replies"
         if self._idle_since:
-            # Its clients were between two polls, and the interval goes on.
+            # Its clients were between two polls. The budget of this node may have gone to others.
             self._idle_since = 0.0
             self._hub.wheel.clear(self)
+            self._owner.pace_at(self.key.target)
             self._schedule(since=self.state.verified)
         else:
             self._schedule()
@@ -391,9 +392,8 @@ class Resource:
         if self._fetching or self.tick or self._pace.is_queued(self):
             return
         now = self._hub.now()
-        pause = self.route.linger
-        if self._is_polled:
-            pause = max(self.state.interval.pause, self._pace.interval)
+        paced = max(self.state.interval.pause, self._pace.interval)
+        pause = paced if self._is_polled else self.route.linger
         self._hub.wheel.set(self, max(now, min(since, now) + pause))
 
     def __repr__(self) -> str:

@@ -10,6 +10,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+# As long as the longest URL that the server accepts.
+MAX_PATH = 8 * 1024
+
+
+def is_pattern(resource: str) -> bool:
+    """Whether a notification names several resources."""
+    return "*" in resource or "{" in resource
+
+
+def refusal(resource: object) -> str:
+    """Why a notification cannot name a resource, as a sentence; empty if it can."""
+    if not isinstance(resource, str) or not resource.startswith("/") or len(resource) > MAX_PATH:
+        return "A resource must be a path that begins with '/', as clients request it."
+    if is_pattern(resource):
+        try:
+            parse_pattern(resource)
+        except PatternError as error:
+            return str(error)
+    return ""
+
+
 class NotificationScope:
     """Patterns of resources, as the setting of a source has them."""
 
@@ -23,7 +44,7 @@ class NotificationScope:
         a pattern that matches nothing else.
         """
         path = resource.partition("?")[0]
-        if "*" in path or "{" in path:
+        if is_pattern(path):
             try:
                 pattern = parse_pattern(path)
             except PatternError:

@@ -14,6 +14,7 @@ from pushhub.origin.shared.fetch_pace import FetchPace
 from pushhub.origin.shared.fetcher import Fetcher
 from pushhub.origin.shared.key import Key, counts
 from pushhub.origin.shared.resource import Resource
+from pushhub.origin.shared.scope import is_pattern
 from pushhub.origin.shared.unshared_log import UnsharedLog
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ class ResourceTable:
         """The resources may have changed: paths, with or without a query, prefixes with a final
         `*`, and `{name}` for one segment. How many known resources that concerns.
         """
-        plain = {text for text in resources if "*" not in text and "{" not in text}
+        plain = {text for text in resources if not is_pattern(text)}
         patterns = [parse_pattern(text) for text in resources if text not in plain]
         self.notifications += 1
         count = 0

@@ -88,6 +88,7 @@ class FileSource:
         folder = self._path.parent if is_file else self._path
         # A folder that is missing raises FileNotFoundError here.
         identity = await asyncio.to_thread(_identity, folder)
+        state = await asyncio.to_thread(_state, self._path)
         changes = awatch(
             folder,
             watch_filter=None,
@@ -106,7 +107,15 @@ class FileSource:
                 self._sink.lost()
             paths = [Path(text) for _, text in found]
             if is_file:
+                # Behind a link the file may change without an event in its folder.
+                before, state = state, await asyncio.to_thread(_state, self._path)
                 paths = [path for path in paths if path == self._path]
+                if state != before and not paths:
+                    # Without a key: a link may lead to a state that was reported before.
+                    self._take(self._path, "", folder)
+            elif await asyncio.to_thread(_any_link, paths):
+                # It may lead to another folder than before, with all its files.
+                self._sink.lost()
             for path, key in await asyncio.to_thread(_keyed, paths):
                 self._take(path, key, folder)
             # A folder that was replaced by another one of the same name is watched no more. The
@@ -138,6 +147,19 @@ def _identity(folder: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def _state(file: Path) -> tuple[int, ...]:
+    """What differs when a file has changed, or when a link leads to another one."""
+    try:
+        status = file.stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _any_link(paths: list[Path]) -> bool:
+    return any(map(os.path.islink, paths))
+
+
 def _keyed(paths: list[Path]) -> list[tuple[Path, str]]:
     """Each path with the key of its change, which all processes of the machine find; empty for a
     file that was removed.
@@ -146,7 +168,9 @@ def _keyed(paths: list[Path]) -> list[tuple[Path, str]]:
     for path in paths:
         key = ""
         try:
-            text = f"{path}:{path.stat().st_mtime_ns}"
+            status = path.stat()
+            # A copy may keep the time of a change of the content, but not that of the inode.
+            text = f"{path}:{status.st_ino}:{status.st_mtime_ns}:{status.st_ctime_ns}"
             key = blake2b(os.fsencode(text), digest_size=_KEY_BYTES).hexdigest()
         except OSError:
             pass

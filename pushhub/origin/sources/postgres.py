@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import orjson
 import structlog
+
+from pushhub.origin.shared.notifications import ON_THE_WIRE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,10 +117,15 @@ class PostgresSource:
             except orjson.JSONDecodeError:
                 resources = [payload]
             for resource in resources:
-                self._sink.take(str(resource))
+                self._sink.take(_on_the_wire(str(resource)))
             return
         key, space, resource = payload.partition(" ")
         if space and not payload.startswith("/"):
-            self._sink.take(resource, key)
+            self._sink.take(_on_the_wire(resource), key)
         else:
-            self._sink.take(payload)
+            self._sink.take(_on_the_wire(payload))
+
+
+def _on_the_wire(text: str) -> str:
+    """A resource as clients request it: letters that no URL has are percent-encoded."""
+    return text if text.isascii() else quote(text, safe=ON_THE_WIRE, errors="replace")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.origin.shared.notifications import MAX_PATH, MAX_RESOURCES
-from pushhub.origin.shared.scope import NotificationScope
+from pushhub.origin.shared.notifications import MAX_RESOURCES
+from pushhub.origin.shared.scope import NotificationScope, is_pattern, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ class NotifiedTable:
         paths = {resource.key.path for resource in self._table}
         by_key: dict[str, list[str]] = {}
         for name, key in gathered.items():
-            if "*" in name or "{" in name or name.partition("?")[0] in paths:
+            if is_pattern(name) or name.partition("?")[0] in paths:
                 by_key.setdefault(key, []).append(name)
         for key, resources in by_key.items():
             self._table.notified(resources, f"source:{key}" if key else "")
@@ -154,8 +154,8 @@ class SourceSink:
 
     def _refusal(self, resource: str) -> str:
         """Why the source must not notify of a resource; empty if it may."""
-        if not resource.startswith("/") or len(resource) > MAX_PATH:
-            return "A resource must be a path that begins with '/', as clients request it."
+        if why := refusal(resource):
+            return why
         if self._scope.covers(resource):
             return ""
         return f"The 'resources' of the source do not cover {resource[:200]!r}."

@@ -3,12 +3,16 @@
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
 from pushhub.origin.client.response import UpstreamResponse
+from pushhub.origin.shared.notifications import CHANNEL
+from pushhub.store.base import Append, Outcome, StoreError
+from pushhub.store.memory import MemoryStore
 from tests.origin.apis import Api
+from tests.origin.shared.test_resource import opened, virtually
 from tests.origin.shared.test_sharing import Front
 from tests.ports import free_port
 from tests.redis_servers import KINDS, Rack, RedisServer
@@ -231,6 +235,20 @@ async def test_a_write_without_a_response_notifies(front: Front, hub: tuple[Serv
         assert (await answer).headers["etag"] == '"two"'
 
 
+async def test_a_write_that_no_origin_has_received_notifies_of_nothing(
+    hub: tuple[Server, int],
+) -> None:
+    """Each one would fetch from an origin that is down, past the pause after a failure."""
+    server, port = hub
+    async with Api.running(port) as api:
+        before = await notices(Front(server, api))
+    assert (await server.ask("POST", "/written/down", body=b"x")).status == 502
+    async with Api.running(port) as api:
+        # A notification of this node, after which the other one would have been received.
+        await Front(server, api).notify("/notify/other")
+        assert await notices(Front(server, api)) == before + 1
+
+
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[RedisServer]:
     rack = Rack()
@@ -299,3 +317,27 @@ async def test_a_write_is_followed_by_its_read(valkey: RedisServer) -> None:
                 valkey.signal(signal.SIGCONT)
             assert (await write).body == b"done"
             assert (await server.get("/cached/a")).body == b"2"
+
+
+class FailingStore(MemoryStore):
+    """A store that refuses each notification after half a second."""
+
+    def append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
+        if appends[0].channel != CHANNEL:
+            super().append(appends, done)
+            return
+        outcomes: list[Outcome] = [StoreError("It is read-only.") for _ in appends]
+        asyncio.get_running_loop().call_later(0.5, done, outcomes)
+
+
+@virtually
+async def test_a_client_that_leaves_does_not_take_a_notification_along() -> None:
+    async with opened(FailingStore(lambda: 1e9), step="notify", max_age=3600) as front:
+        assert (await front.answer(wait=None)).body == b"0"
+        front.client.state = 1
+        assert (await front.answer(wait=None)).body == b"0"
+        write = asyncio.create_task(front.origin.announce(["/orders"]))
+        await asyncio.sleep(0.1)
+        write.cancel()
+        await asyncio.sleep(1)
+        assert (await front.answer(wait=None)).body == b"1"

@@ -207,3 +207,11 @@ def test_steps_are_exact_for_usual_intervals() -> None:
     for seconds in (0.5, 1.0, 2.0, 4.0):
         assert seconds_of(step_of(seconds)) == seconds
     assert seconds_of(step_of(5.0)) <= 5.0
+
+
+@pytest.mark.parametrize("step", [10**9, -(10**9), 10**400])
+def test_a_demand_of_another_version_cannot_stop_the_pace(step: int) -> None:
+    heartbeat = DemandHeartbeat.decode(b'["a", 1.5, {"o": [3, [[%d, 5], [0, -7]], [1]]}]' % step)
+    if heartbeat is not None:
+        budget = budget_of([heartbeat.demands["o"], demand(3)], 10, 5)
+        assert 0 <= budget.share(demand(3), [heartbeat.demands["o"], demand(3)]) <= budget.rate

@@ -171,6 +171,9 @@ def test_the_part_of_a_body_in_the_key(one: bytes, other: bytes, is_same: bool) 
     if one != other:
         assert key_of(one, "text/plain") != key_of(other, "text/plain")
     assert key_of(one, JSON) != key_of(one, "application/x+json")
+    assert key_of(one, "multipart/form-data; boundary=A") != key_of(
+        one, "multipart/form-data; boundary=a"
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,12 @@ import structlog.testing
 from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 from pushhub.origin.request import ProxiedRequest
+from pushhub.origin.routes import Routes
+from pushhub.origin.shared.fetch_pace import FetchPace
+from pushhub.settings.route import Route
+from pushhub.store.memory import MemoryStore
 from tests.hub.scripted import Recorder
-from tests.origin.shared.test_resource import Front, opened, virtually
+from tests.origin.shared.test_resource import Front, keep_waiting, opened, virtually
 
 MINUTE = 60.0
 
@@ -209,3 +213,65 @@ async def test_a_reload_changes_the_budget() -> None:
         await asyncio.sleep(30)
         assert pace.interval == 0
         assert await crowd.change(1.3) <= 1.3
+
+
+class SharedStore(MemoryStore):
+    """A log that other nodes could share, so that this node has a share of the budget only after
+    it has told the others of its demand.
+    """
+
+    certain = False
+
+
+@pytest.mark.parametrize("quiet", [3, 13, 40])
+@virtually
+async def test_after_a_time_without_waiters_a_change_is_as_early(quiet: float) -> None:
+    """The resource is still known; its share of the budget has gone to the other nodes."""
+    loop = asyncio.get_running_loop()
+    store = SharedStore(lambda: 1e9 + loop.time())
+    async with opened(store, linger=60) as front:
+        await keep_waiting(front, 30)
+        for step in range(8):
+            await asyncio.sleep(quiet + step / 8)
+            recorder = front.ask(f'"{front.client.state}"')
+            await asyncio.sleep(0.05)
+            front.client.state += 1
+            changed = front.hub.now()
+            await recorder.written()
+            assert recorder.response.status == 200
+            assert front.hub.now() - changed <= 1.3
+
+
+@virtually
+async def test_a_hub_at_rest_measures_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[float] = []
+    expire = FetchPace.expire
+
+    def counted(pace: FetchPace) -> None:
+        times.append(pace._hub.now())
+        expire(pace)
+
+    monkeypatch.setattr(FetchPace, "expire", counted)
+    async with opened() as front:
+        assert (await front.answer()).status == 200
+        front.origin.configure(front.origin.routes, front.settings)
+        begun = front.hub.now()
+        await asyncio.sleep(MINUTE)
+        assert 55 <= len([at for at in times if at > begun]) <= 65
+
+
+@virtually
+async def test_an_origin_that_a_reload_removes_has_no_budget_any_more() -> None:
+    async with opened() as front:
+        assert (await front.answer()).status == 200
+        routes = [Route(path="/*", step="poll", target="http://127.0.0.1:2")]
+        changed = front.settings.model_copy(update={"routes": routes, "origin": None})
+        front.origin.configure(Routes(changed), changed)
+        waiting = front.ask('"0"')
+        await asyncio.sleep(1)
+        # Its resource may still have waiting requests.
+        assert sorted(front.table.pace.origins) == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
+        await waiting.written()
+        await asyncio.sleep(MINUTE)
+        assert list(front.table.pace.origins) == ["http://127.0.0.1:2"]
+        assert (await front.answer()).status == 200

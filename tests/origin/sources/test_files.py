@@ -103,6 +103,44 @@ async def test_one_file(tmp_path: Path) -> None:
             assert front.api.count("/b.json") == looks
 
 
+async def test_one_file_behind_a_link(tmp_path: Path) -> None:
+    # As Kubernetes mounts a ConfigMap: a link to a link to a folder, which alone is replaced.
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "a.json").write_text(version)
+    data, file = tmp_path / "data", tmp_path / "a.json"
+    data.symlink_to("1")
+    file.symlink_to("data/a.json")
+    async with hub(file, "/a") as front:
+        async with told(front, "/a"):
+            (tmp_path / "new").symlink_to("2")
+            (tmp_path / "new").replace(data)
+        async with told(front, "/a"):
+            (tmp_path / "2" / "a.json").write_text("three")
+
+
+async def test_a_file_that_keeps_its_time(tmp_path: Path) -> None:
+    # As rsync -t, cp -p and an archive leave it.
+    async with hub(tmp_path) as front:
+        for content in "123":
+            (tmp_path / "new").write_text(content)
+            os.utime(tmp_path / "new", ns=(10**18, 10**18))
+            async with told(front, "/files/a.json"):
+                (tmp_path / "new").replace(tmp_path / "a.json")
+
+
+async def test_a_folder_behind_a_link(tmp_path: Path) -> None:
+    watched = tmp_path / "watched"
+    for version in ("1", "2"):
+        (watched / version).mkdir(parents=True)
+        (watched / version / "a.json").write_text(version)
+    (watched / "data").symlink_to("1")
+    (watched / "a.json").symlink_to("data/a.json")
+    async with hub(watched) as front, told(front, "/files/a.json"):
+        (watched / "new").symlink_to("2")
+        (watched / "new").replace(watched / "data")
+
+
 async def test_a_bulk_change_is_one_notification(tmp_path: Path) -> None:
     async with hub(tmp_path) as front:
         async with told(front, "/files/999", "/files"):

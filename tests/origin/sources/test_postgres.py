@@ -98,6 +98,22 @@ async def test_a_value_is_one_segment(server: PostgresServer) -> None:
             server.run(row(id))
 
 
+@pytest.mark.parametrize(
+    "payload", ["/orders/1?filter={x}", "/orders/*?x", "/orders/{", '["/orders/{"]']
+)
+async def test_a_malformed_payload_loses_no_other_notification(
+    server: PostgresServer, payload: str
+) -> None:
+    async with hub(server) as front, told(front, "/orders/7"):
+        server.run(f"BEGIN; NOTIFY hub, '{payload}'; NOTIFY hub, '/orders/7'; COMMIT;")
+    assert not any("Traceback" in line for line in front.hub.output.lines)
+
+
+async def test_a_payload_may_have_letters_that_no_url_has(server: PostgresServer) -> None:
+    async with hub(server) as front, told(front, "/orders/caf%C3%A9"):
+        server.run("NOTIFY hub, '/orders/café'")
+
+
 async def test_a_bulk_change_is_one_notification(server: PostgresServer) -> None:
     async with hub(server) as front:
         async with told(front, "/orders/99999", "/customers/5/orders"):

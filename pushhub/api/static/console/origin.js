@@ -172,11 +172,11 @@ export class Origin {
 const cell = (text) => h("td", { class: "number" }, text);
 const seconds = (value) => (value === null || value === undefined ? "" : duration(value));
 
-function routeRow({ route, host, path, step, interval, slowest, resources, waiting, target }) {
+function routeRow({ route, host, path, methods, step, interval, slowest, resources, waiting, target }) {
   const pause = step === "poll" ? `${interval} s${slowest > interval ? ` to ${slowest} s` : ""}` : "";
   return h("tr", {},
     cell(String(route)),
-    h("th", { scope: "row", class: "name" }, h("bdi", {}, host === "*" ? path : `${host} ${path}`)),
+    h("th", { scope: "row", class: "name" }, h("bdi", {}, host === "*" ? path : `${host} ${path}`), methods ? ` (${methods.join(", ")})` : ""),
     h("td", {}, step), h("td", {}, pause), cell(number(resources)), cell(number(waiting)), h("td", {}, h("code", {}, target)));
 }
 
@@ -186,12 +186,12 @@ function paceRow({ origin, budget, due, interval, waiting, queued }) {
     cell(rate(budget)), cell(rate(due)), cell(interval ? duration(interval) : "not stretched"), cell(number(waiting)), cell(number(queued)));
 }
 
-function resourceRow({ path, route, waiting, fetches, received, pause, fetched, status, problem, passes, always_new: alwaysNew, why, process }) {
+function resourceRow({ path, method, route, waiting, fetches, received, pause, fetched, status, problem, passes, always_new: alwaysNew, why, process }) {
   const good = !problem && !passes && !alwaysNew;
   const state = problem ? "failing" : passes ? "not shared" : alwaysNew ? "always new" : status ?? "not known yet";
   const reason = problem || (passes ? why : "");
   return h("tr", {},
-    h("th", { scope: "row", class: "name" }, h("bdi", {}, path)),
+    h("th", { scope: "row", class: "name" }, method && method !== "GET" ? `${method} ` : "", h("bdi", {}, path)),
     h("td", {}, h("span", { class: `badge ${good ? "good" : problem ? "bad" : "fair"}` }, String(state)), reason ? h("div", { class: "why" }, reason) : null),
     cell(number(waiting)), cell(number(fetches)), cell(bytes(received)), cell(seconds(pause)), cell(fetched === null ? "never" : `${seconds(fetched)} ago`),
     cell(route === null ? "" : String(route)),
