@@ -112,6 +112,7 @@ def test_all_nodes_together_stay_within_one_budget() -> None:
 
 def test_resources_that_nodes_have_in_common_count_once() -> None:
     async def story(world: World) -> None:
+        world.fetch_rate = 10.0
         await world.start()
         paths = [f"/poll/{number}" for number in range(8)]
         crowds = [Waiting(world, f"node{node}", paths) for node in range(NODES)]

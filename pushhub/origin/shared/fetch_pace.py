@@ -96,6 +96,8 @@ class FetchPace:
         self._is_sending = False
         self._is_current = True
         self._can_claim = False
+        # Whether a request waits, here or on another node. Without one there is nothing to measure.
+        self._has_demand = False
 
     def configure(self, settings: Settings) -> None:
         """Use the settings of a reload."""
@@ -158,7 +160,11 @@ class FetchPace:
         for pace in self.origins.values():
             pace.dispatch(now)
             is_busy = is_busy or len(pace) > 0
-        self._hub.wheel.set(self, now if is_busy else self._sampled + SAMPLE_SECONDS)
+        if is_busy or self._has_demand:
+            self._hub.wheel.set(self, now if is_busy else self._sampled + SAMPLE_SECONDS)
+        else:
+            # The next resource, waiter or heartbeat begins again.
+            self._hub.wheel.clear(self)
 
     def _sample(self, now: float) -> None:
         if unrouted := self.origins.keys() - self._routed:
@@ -180,6 +186,7 @@ class FetchPace:
                     count.hashes.append(int(resource.channel[-8:], 16))
         size = sample_size(len(counts))
         demands = {target: count.demand(size) for target, count in counts.items()}
+        self._has_demand = bool(demands)
         if self._nodes is None:
             for target, pace in self.origins.items():
                 demand = demands.get(target, NOTHING)
@@ -193,6 +200,8 @@ class FetchPace:
         is_due = now - self._sent >= HEARTBEAT_SECONDS and (demands or self._announced)
         if not self._is_sending and (new or is_due):
             self._send(demands)
+        if self._announced or self._is_sending or len(self._nodes) > 0:
+            self._has_demand = True
 
     def _apply(self, target: str, pace: OriginPace, budget: Budget) -> None:
         if bool(budget.interval) != bool(pace.interval):

@@ -243,7 +243,7 @@ async def test_after_a_time_without_waiters_a_change_is_as_early(quiet: float) -
 
 
 @virtually
-async def test_a_hub_at_rest_measures_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hub_at_rest_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     times: list[float] = []
     expire = FetchPace.expire
 
@@ -257,7 +257,7 @@ async def test_a_hub_at_rest_measures_once_a_second(monkeypatch: pytest.MonkeyPa
         front.origin.configure(front.origin.routes, front.settings)
         begun = front.hub.now()
         await asyncio.sleep(MINUTE)
-        assert 55 <= len([at for at in times if at > begun]) <= 65
+        assert len([at for at in times if at > begun]) <= 2, "of the request and the reload"
 
 
 @virtually
