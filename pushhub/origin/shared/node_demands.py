@@ -98,9 +98,6 @@ class NodeDemands:
             if node != self.own and now - received > SILENT_SECONDS:
                 del self._nodes[node]
 
-    def __len__(self) -> int:
-        return len(self._nodes)
-
     def receives_own(self, now: float) -> bool:
         """Whether the other nodes still count this node's demand."""
         return now - self._received <= OWN_SILENT_SECONDS
