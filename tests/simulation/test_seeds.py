@@ -11,7 +11,7 @@ from pushhub.testing.simulation.__main__ import GROUP
 
 # Two seeds of each group. All of them take less than a minute of two cores.
 FIRSTS = [GROUP * number for number in (1, 2, 3, 4)]
-DAYS = 2.0
+DAYS = 0.7
 
 
 def lived(first: int, seeds: int, days: float, hash_seed: int = 0) -> list[dict[str, object]]:

@@ -200,8 +200,9 @@ class FetchPace:
         is_due = now - self._sent >= HEARTBEAT_SECONDS and (demands or self._announced)
         if not self._is_sending and (new or is_due):
             self._send(demands)
-        if self._announced or self._is_sending or len(self._nodes) > 0:
-            self._has_demand = True
+        if not (demands or self._announced or self._is_sending):
+            self._nodes.withdraw()
+        self._has_demand = bool(demands or self._announced or self._is_sending or len(self._nodes))
 
     def _apply(self, target: str, pace: OriginPace, budget: Budget) -> None:
         if bool(budget.interval) != bool(pace.interval):

@@ -111,5 +111,9 @@ class NodeDemands:
                 own = demand if node == self.own else own
         return own, demands
 
+    def withdraw(self) -> None:
+        """Forget this node's demand, which has ended: the heartbeat that says so may be lost."""
+        self._nodes.pop(self.own, None)
+
     def __len__(self) -> int:
         return len(self._nodes)

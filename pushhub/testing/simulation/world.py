@@ -346,7 +346,8 @@ class World:
         """When the same was asked for again, nothing has grown, caches included: but the tail of
         the nodes' heartbeats, which come by the clock."""
         for name, weights in now.items():
-            if more := grown(before[name], weights, {"Tail.events": HEARTBEATS_BYTES}):
+            room = {"Tail.events": before[name].get("Tail.events", 0) + HEARTBEATS_BYTES}
+            if more := grown(before[name], weights, room):
                 self.oracle.find("leak", name, f"by the same requests again: {more}")
 
     def check_registers(self) -> None:
