@@ -97,7 +97,8 @@ async def test_one_address_gets_its_share_of_the_budget_and_others_go_on() -> No
             wire.send(head + bytes(size - 1))
         async with asyncio.timeout(20):
             refused = await asyncio.gather(*(wire.reader.read(12) for wire in wires[-50:]))
-        assert set(refused) == {b"HTTP/1.1 429"}
+        # On a BOSH route 503 takes the place of 429: a client repeats the request after it.
+        assert set(refused) == {b"HTTP/1.1 503"}
         used = await server.metric("pushhub_body_bytes")
         assert 0 < used <= share
         assert resident(server) - before < GROWTH
@@ -105,7 +106,7 @@ async def test_one_address_gets_its_share_of_the_budget_and_others_go_on() -> No
         async with await Wire.to(server.port) as other:
             other.send(head.replace(b"203.0.113.9", b"203.0.113.10") + bytes(size - 1))
             other.send(b"x")
-            assert b" 429 " not in await other.head()
+            assert (await other.head()).startswith(b"HTTP/1.1 200 ")
         await _hang_up(wires)
         async with asyncio.timeout(20):
             while await server.metric("pushhub_body_bytes"):  # noqa: ASYNC110
