@@ -21,11 +21,16 @@ from tests.cli.running import pushhub
 
 KEYS = f'[{{"name": "a", "sha256": "{"a" * 64}", "publish": ["*"]}}]'
 TOKENS = f'[{{"algorithm": "HS256", "key": "{SECRET.decode()}"}}]'
+SOURCES = (
+    '[{"name": "forge", "signature": "gitea", "resources": ["/repos/*"], '
+    f'"secret": "{SECRET.decode()}"}}]'
+)
 # What each secret setting may be.
 TEXTS = {
     "store": "redis://user:hunter2@127.0.0.1/0",
     "api_keys": KEYS,
     "token_keys": TOKENS,
+    "sources": SOURCES,
     "grip_key": SECRET.decode(),
 }
 

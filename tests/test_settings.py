@@ -108,6 +108,8 @@ TEXTS: dict[str, tuple[str, object]] = {
     "origin_seconds": ("30", 30.0),
     "origin_connections": ("64", 64),
     "origin_fetches": ("8", 8),
+    "fetch_rate": ("2.5", 2.5),
+    "replaces": ("10", 10.0),
     "grip_key": ("changeme", "changeme"),
     "grip_issuer": ("us", "us"),
     "grip_min_seconds": ("2", 2),
@@ -217,6 +219,8 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         origin_seconds = 30
         origin_connections = 64
         origin_fetches = 8
+        fetch_rate = 2.5
+        replaces = 10
         grip_key = "changeme"
         grip_issuer = "us"
         grip_min_seconds = 2

@@ -20,7 +20,7 @@ from tests.ports import free_port
 
 # Commands that read, that make something from nothing, or whose request the server records.
 NO_CHANGE = {
-    *("serve", "init", "publish", "tail", "delete", "bench", "doctor", "reload"),
+    *("serve", "init", "publish", "tail", "delete", "bench", "doctor", "reload", "try"),
     *("token new", "token check", "token revoke", "key new", "user list", "store check"),
     *(
         "config show",
@@ -29,6 +29,8 @@ NO_CHANGE = {
         "routes explain",
         "routes list",
         "routes check",
+        "routes suggest",
+        "sources postgres",
     ),
 }
 MANAGING = {

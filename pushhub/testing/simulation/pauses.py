@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from random import Random
 
 # What runs beside a hub, and not in it.
-_ELSEWHERE = ("testing", "bench", "cli", "doctor")
+_ELSEWHERE = ("testing", "bench", "cli", "doctor", "advice", "trial")
 SHORTEST, MINUTE, DAY, MONTH = 0.001, 60.0, 86_400.0, 30 * 86_400.0
 # How far from a constant: a tick of the wheel and less, on both sides, and exactly there.
 NEAR = (-0.15, -0.05, -0.001, 0.0, 0.001, 0.05, 0.15, 1.1)
