@@ -8,7 +8,7 @@ from pushhub.testing.simulation.run import simulate
 from tests.simulation.planted import PLANTED
 
 # The actors of each fault make every seed find it; more than one is for bad luck.
-SEEDS = range(5)
+SEEDS = range(10)
 DAYS = 0.1
 # CPU time of this process: the machine may be shared.
 MOST_SECONDS = 60.0

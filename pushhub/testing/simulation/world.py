@@ -292,15 +292,18 @@ class World:
         self.clock_offset += seconds
         self.steps.append(self.now())
 
-    def token(self, seconds: float) -> tuple[str, float]:
-        """A token that reads private channels for so long, and its end."""
-        expires = self._runtime.clock() + seconds
+    def token(self, seconds: float) -> tuple[str, float, float]:
+        """A token that reads private channels for so long at most, its end, and what is left until
+        then. The hub takes the whole seconds of `exp`.
+        """
+        clock = self._runtime.clock()
+        expires = float(int(clock + seconds))
         claims = {
             "exp": expires,
             "sub": "juliet",
             "pushhub": {"read": ["private:*"]},
         }
-        return jwt.encode(claims, TOKEN_KEY, "HS256"), expires
+        return jwt.encode(claims, TOKEN_KEY, "HS256"), expires, expires - clock
 
     def client(
         self, host: str, address: str, *, asgi: bool = False

@@ -62,7 +62,7 @@ class FeedReader(Actor):
             granted = response.headers.get("preference-applied", "")
             if granted.startswith("wait="):
                 empty = not page["events"]
-                excused = excuse(response) or "retry_ms" in page
+                excused = excuse(response) or "retry_ms" in page or self.may_end_early
                 seconds = self.longest_wait(int(granted[5:]), asked)
                 oracle.waited(self.name, self.node, seconds, asked, empty=empty, excused=excused)
                 if empty and not excused:
@@ -70,6 +70,11 @@ class FeedReader(Actor):
         self.received(page, asked)
         self.cursor = page["cursor"]
         return bool(page.get("up_to_date"))
+
+    @property
+    def may_end_early(self) -> bool:
+        """Whether a wait may end at any time, because of the reader's rights."""
+        return False
 
     def longest_wait(self, granted: int, asked: float) -> float:
         """How long a granted wait may last."""
@@ -115,15 +120,17 @@ class TokenReader(FeedReader):
     async def poll(self, wait: int) -> bool:
         if not self._token:
             seconds = self.random.choice((2.0, 10.0, 30.0, 3600.0))
-            self._until = self.world.now() + seconds
-            self._token, self._expires = self.world.token(seconds)
+            self._token, self._expires, left = self.world.token(seconds)
+            self._until = self.world.now() + left
         return await super().poll(wait)
 
-    def longest_wait(self, granted: int, asked: float) -> float:
+    @property
+    def may_end_early(self) -> bool:
         # After a step of the wall clock the token's end is not where it was.
-        if any(step >= self._until - 3600 for step in self.world.steps):
-            return granted
-        return min(granted, max(0.0, self._until - asked))
+        return any(step >= self._until - 3600 for step in self.world.steps)
+
+    def longest_wait(self, granted: int, asked: float) -> float:
+        return granted if self.may_end_early else min(granted, max(0.0, self._until - asked))
 
     def received(self, page: Any, asked: float) -> None:
         if not any(step >= asked for step in self.world.steps):
