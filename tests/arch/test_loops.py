@@ -98,7 +98,7 @@ LOOPS = {
     "api/channels.py:delete_many.work": "a page of names; the last, or 10,000 channels",
     "api/asgi_proxy.py:AsgiProxy._body": "a message of the server; the body's end",
     "api/asgi_proxy.py:AsgiProxy._disconnected": "a message of the server; the client's end",
-    "xmpp/storage/offline.py:messages_between": "a page of the archive; each round reads on",
+    "xmpp/storage/offline.py:_events_between": "a page of the archive; each round reads on",
     "xmpp/routing/local_user.py:LocalUser._flush": "a page of the archive; each round reads on",
     "xmpp/tasks.py:BackgroundTasks.settle": "the tasks' end",
     "xmpp/transport/bosh_sessions.py:BoshSessions.migrate_all": "a sleep; a deadline",

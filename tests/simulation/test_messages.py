@@ -67,5 +67,5 @@ def test_a_client_reads_copies(direction: str) -> None:
     payload = b"<message xmlns='jabber:client' type='chat' id='m1'><body>x</body></message>"
     message = ArchivedMessage(payload, False, True, "chat", SENDER, "")
     carbon = message.carbon(direction, payload, ACCOUNT, f"{ACCOUNT}/desk")
-    assert list(copies(parse(carbon))) == [(direction, "m1")]
+    assert list(copies(parse(carbon))) == [(direction, "m1", False)]
     assert list(copies(parse(payload))) == []

@@ -116,13 +116,16 @@ class MessageOracle:
                 text = f"{id} came from {sent.by}, blocked at {block.begin:.3f} s"
                 self._oracle.find("blocked", actor, text)
 
-    def copy(self, actor: str, session: str, account: str, id: str, which: str) -> None:
-        """A session has received a copy of a message that its account has `received` or `sent`."""
+    def copy(
+        self, actor: str, session: str, account: str, id: str, which: str, *, late: bool = False
+    ) -> None:
+        """A session has received a copy of a message that its account has `received` or `sent`.
+        `late` is whether the message in it has a delay."""
         sent = self._sent.get(id)
         if sent is None or account != (sent.to if which == "received" else sent.by):
             self._oracle.find("content", actor, f"{account} {which} {id!r}, which is {sent}")
             return
-        self._note(actor, session, sent, self._copied[session], late=False)
+        self._note(actor, session, sent, self._copied[session], late=late)
         if which == "received":
             # XEP-0280 §7: a client shows the copy as it shows the message.
             self._got[account].add(id)

@@ -15,6 +15,7 @@ from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap
 from pushhub.store.base import StoreError
 from pushhub.xmpp.routing.delivery_state import LEFT_SECONDS, DeliveryState
+from pushhub.xmpp.routing.joins import Joins
 from pushhub.xmpp.storage.archive import (
     ArchivedMessage,
     DelayedMessages,
@@ -24,10 +25,10 @@ from pushhub.xmpp.storage.archive import (
     events_at,
     marker_key,
 )
-from pushhub.xmpp.storage.offline import PAGE_EVENTS, messages_between, offline_starts
+from pushhub.xmpp.storage.offline import PAGE_EVENTS, offline_starts
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Iterable
 
     from pushhub.log.event import Event
     from pushhub.xml import Element
@@ -43,8 +44,9 @@ class LocalUser:
     """An account with sessions on this node. `jid` is its bare address."""
 
     __slots__ = (
-        "_context", "_flushed", "_held_back", "_locating", "_nodes", "_opening", "_saving",
-        "anonymous", "jid", "known_peers", "sessions", "stanzas_until", "state", "subscription",
+        "_context", "_flushed", "_held_back", "_joins", "_locating", "_nodes", "_opening",
+        "_saving", "anonymous", "jid", "known_peers", "sessions", "stanzas_until", "state",
+        "subscription",
     )  # fmt: skip
 
     def __init__(self, context: Context, nodes: Nodes, jid: Jid, *, anonymous: bool) -> None:
@@ -54,6 +56,7 @@ class LocalUser:
         self.state = DeliveryState()
         # Messages that wait until earlier ones are delivered; None while none have to wait.
         self._held_back: list[Event] | None = None
+        self._joins = Joins()
         # Messages that wait until the node of the first one's full address is found.
         self._locating: deque[Event] | None = None
         # The session that last received the undelivered messages, and their end.
@@ -230,11 +233,16 @@ class LocalUser:
     def release(self) -> None:
         """Deliver the messages that were held back."""
         held_back, self._held_back = self._held_back or [], None
+        self._joins.end(None)
         if self._locating is not None:
             self._locating.extendleft(reversed(held_back))
             return
         for event in held_back:
             self.receive(event)
+
+    def join(self, session: XmppSession) -> asyncio.Future[Cursor | None] | None:
+        """Let an arriving session know the end of the messages that one gets from the archive."""
+        return self._joins.add(session) if self._held_back is not None else None
 
     async def catch_up(self, session: XmppSession, *, held_back: bool = False) -> None:
         """Deliver the undelivered messages to a session, the first that receives messages.
@@ -253,25 +261,13 @@ class LocalUser:
             complete = True
         finally:
             self._held_back = None
+            self._joins.end(None)
             self.state.end_catch_up(complete=complete)
         for event in waiting:
             if event.offset > last:
                 self.receive(event)
         self.state.changed = True
         await self.save()
-
-    async def deliver_range(
-        self, session: XmppSession, since: int, upto: int, exclude: Container[int]
-    ) -> None:
-        """Deliver to a session the messages after the offset `since`, up to `upto`, except those of
-        `exclude`.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        store, whom = self._context.hub.store, (self.jid.bare, session.jid.resource)
-        async for payload in messages_between(store, whom, since, upto, exclude):
-            session.write(payload)
 
     async def _flush(self, session: XmppSession) -> int:
         """Send the archive's messages after the position; return the last offset."""
@@ -307,8 +303,9 @@ class LocalUser:
             if read.up_to_date or not read.events:
                 break
         for other in self.sessions.values():
-            if other is not session:
+            if other is not session and other not in self._joins:
                 other.received.remove(flushed)
+        self._joins.end(at)
         state.position = at
         self._flushed = session, at
         return at.offset

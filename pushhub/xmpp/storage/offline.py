@@ -17,6 +17,7 @@ from pushhub.xmpp.storage.archive import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Container
 
+    from pushhub.log.event import Event
     from pushhub.store.base import Store
     from pushhub.xmpp.model.policy import XmppPolicy
 
@@ -69,14 +70,40 @@ async def messages_between(
     """
     bare, resource = whom
     delayed = DelayedMessages(store, bare)
+    async for event in _events_between(store, bare, since, upto):
+        message = archived_message(event)
+        is_recipient = message.resource in ("", resource)
+        if event.offset not in exclude and is_recipient and not message.outgoing:
+            yield await delayed.payload(event)
+
+
+async def copies_between(
+    store: Store, whom: tuple[str, str], since: int, upto: int, only: Container[int] | None
+) -> AsyncIterator[bytes]:
+    """The carbon copies (XEP-0280) for one session of the messages in that part of an archive: of
+    those that other sessions have sent, and of those for other sessions, `only` these if given.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    bare, resource = whom
+    delayed = DelayedMessages(store, bare)
+    async for event in _events_between(store, bare, since, upto):
+        message = archived_message(event)
+        if not message.copied or message.resource in ("", resource):
+            continue
+        if message.outgoing or only is None or event.offset in only:
+            direction = "sent" if message.outgoing else "received"
+            payload = await delayed.payload(event)
+            yield message.carbon(direction, payload, bare, f"{bare}/{resource}")
+
+
+async def _events_between(store: Store, bare: str, since: int, upto: int) -> AsyncIterator[Event]:
     while since < upto:
         read = await store.read(archive_channel(bare), Cursor(store.epoch, since), PAGE_EVENTS)
         if isinstance(read, Gap) or not read.events:
             return
         for event in read.events:
-            message = archived_message(event)
-            is_recipient = message.resource in ("", resource)
-            is_new = event.offset <= upto and event.offset not in exclude
-            if is_new and is_recipient and not message.outgoing:
-                yield await delayed.payload(event)
+            if event.offset <= upto:
+                yield event
         since = read.cursor.offset

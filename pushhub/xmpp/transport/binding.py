@@ -11,6 +11,7 @@ from pushhub.xmpp.model.jid import Jid, parse_jid
 from pushhub.xmpp.model.stanza import StanzaError, StreamError, failure, may_fail
 from pushhub.xmpp.routing.session import XmppSession
 from pushhub.xmpp.storage.archive import archive_position
+from pushhub.xmpp.storage.offline import copies_between, messages_between
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,6 +109,8 @@ class SessionBinder:
         # The account's other sessions here received every message up to here during the migration.
         upto = state.position.offset if state.caught_up and state.position is not None else None
         held_back = user.hold_back()
+        arrival = user.join(session) if session.receives_messages else None
+        has_copies_upto = session.migrated_upto
         try:
             await self._users.wait_closed(jid.bare)
             await user.open()
@@ -119,12 +122,27 @@ class SessionBinder:
             for channel, at in record["feeds"].items():
                 await self._subscribers.subscribe(user, jid.text, channel, parse_cursor(at))
             if session.receives_messages:
-                if upto is None and state.position is not None:
+                if arrival is not None and not held_back and (flushed := await arrival) is not None:
+                    # Another session gets these from the archive, and this one lacks them, too.
+                    upto = flushed.offset
+                elif upto is None and state.position is not None:
                     # By the account's marker, a session on another node received these.
                     upto = state.position.offset
-                await user.deliver_range(session, record["at"], upto or 0, set(direct))
+                store, whom = self._context.hub.store, (jid.bare, jid.resource)
+                since = record["at"]
+                async for payload in messages_between(store, whom, since, upto or 0, set(direct)):
+                    session.write(payload)
+                is_first = held_back
+                # The others come as messages, although they are for other sessions.
+                only = {*state.direct, *direct} if is_first else None
                 await user.catch_up(session, held_back=held_back)
                 held_back = False
+                if is_first and arrival is not None and (flushed := await arrival) is not None:
+                    upto = flushed.offset
+                if session.carbons and has_copies_upto is not None:
+                    since = has_copies_upto.offset
+                    async for payload in copies_between(store, whom, since, upto or 0, only):
+                        session.write(payload)
         except StoreError:
             self._abandon(session)
             raise

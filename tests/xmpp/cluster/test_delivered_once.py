@@ -85,6 +85,12 @@ def texts(elements: list[Element]) -> list[str | None]:
     return [body(e) for e in elements if e.name == "message" and e.find("body") is not None]
 
 
+def copies(elements: list[Element]) -> list[str | None]:
+    """The texts of carbon copies."""
+    both = [e.find(name, CARBONS) for e in elements for name in ("sent", "received")]
+    return [body(copy.elements[0].elements[0]) for copy in both if copy is not None]
+
+
 def composing(client: Client) -> list[Element]:
     """The chat states that a client has received."""
     return [e for e in client.seen if e.name == "message" and e.elements[0].name == "composing"]
@@ -159,6 +165,89 @@ async def test_a_session_migrates_to_a_node_without_a_feed(
     await asyncio.sleep(REST_SECONDS)
     assert texts(await browser.ask(MIGRATED, node=1)) == []
     assert "one" in await got(phone), "this session had not received the message"
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 1.0])
+def test_two_sessions_migrate_together(pause: float) -> None:
+    """Neither has a message that came meanwhile. The new node delivers the archive to the first,
+    and the second was no less there than the first."""
+
+    @on_virtual_time
+    async def test(world: World, feeds: list[float]) -> None:
+        feeds[1] = 0.1
+        romeo = await world.user("romeo", "orchard", 1)
+        first = await Browser.login(world, "juliet")
+        await first.ask(AVAILABLE)
+        second = await Browser.login(world, "juliet", resource="desk")
+        await second.ask(AVAILABLE)
+        await world.leave(0)
+        for text in ("one", "two"):
+            romeo.chat("juliet@localhost", text)
+        await romeo.settled()
+        asked = asyncio.ensure_future(first.ask(MIGRATED, node=1))
+        await asyncio.sleep(pause)
+        seen = [await second.ask(MIGRATED, node=1), await asked]
+        romeo.chat("juliet@localhost", "three")
+        await asyncio.sleep(REST_SECONDS)
+        for elements, browser in zip(seen, (second, first), strict=True):
+            elements += await browser.ask(MIGRATED, node=1)
+            assert texts(elements) == ["one", "two", "three"]
+
+    test()
+
+
+@pytest.mark.parametrize("is_available", [False, True])
+def test_a_session_misses_no_copy_during_its_migration(is_available: bool) -> None:
+    """The other session is on the new node; unless it is available, the one that migrates is the
+    first there that receives messages."""
+
+    @on_virtual_time
+    async def test(world: World, feeds: list[float]) -> None:
+        romeo = await world.user("romeo", "orchard", 1)
+        browser = await Browser.login(world, "juliet")
+        await browser.ask(ENABLE)
+        await browser.ask(AVAILABLE)
+        phone = await world.user("juliet", "phone", 1)
+        if is_available:
+            await phone.available()
+        phone.chat("romeo@localhost", "early")
+        await phone.settled()
+        romeo.chat(phone.jid, "early too")
+        await asyncio.sleep(REST_SECONDS)
+        assert copies(await browser.ask(MIGRATED)) == ["early", "early too"]
+        await world.leave(0)
+        phone.chat("romeo@localhost", "sent")
+        await phone.settled()
+        romeo.chat(phone.jid, "received")
+        await asyncio.sleep(REST_SECONDS)
+        seen = await browser.ask(MIGRATED, node=1)
+        phone.chat("romeo@localhost", "late")
+        await asyncio.sleep(REST_SECONDS)
+        seen += await browser.ask(MIGRATED, node=1)
+        assert (copies(seen), texts(seen)) == (["sent", "received", "late"], [])
+
+    test()
+
+
+@on_virtual_time
+async def test_two_sessions_miss_no_copy(world: World, feeds: list[float]) -> None:
+    """They migrate together to a node that has none of the account's sessions."""
+    await world.node()
+    browsers = [await Browser.login(world, "juliet", resource=name) for name in ("a", "b")]
+    for browser in browsers:
+        await browser.ask(ENABLE)
+        await browser.ask(AVAILABLE)
+    phone = await world.user("juliet", "phone", 1)
+    await world.leave(0)
+    phone.chat("romeo@localhost", "sent")
+    await phone.settled()
+    asked = asyncio.ensure_future(browsers[0].ask(MIGRATED, node=2))
+    await asyncio.sleep(0.01)
+    seen = [await browsers[1].ask(MIGRATED, node=2), await asked]
+    await asyncio.sleep(REST_SECONDS)
+    for elements, browser in zip(seen, reversed(browsers), strict=True):
+        elements += await browser.ask(MIGRATED, node=2)
+        assert copies(elements) == ["sent"]
 
 
 @pytest.mark.parametrize("is_late", [False, True])

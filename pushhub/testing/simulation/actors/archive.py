@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 MAM = "urn:xmpp:mam:2"
 RSM = "http://jabber.org/protocol/rsm"
 CARBONS = "urn:xmpp:carbons:2"
+DELAY = "urn:xmpp:delay"
 FORWARD = "urn:xmpp:forward:0"
 
 
@@ -55,10 +56,10 @@ def forwarded(element: Element) -> Element | None:
     return inside.find("message", "jabber:client") if inside is not None else None
 
 
-def copies(message: Element) -> Iterator[tuple[str, str]]:
-    """The direction and the id of the message in a carbon copy (XEP-0280)."""
+def copies(message: Element) -> Iterator[tuple[str, str, bool]]:
+    """The direction and the id of the message in a carbon copy (XEP-0280), and if it is late."""
     for which in ("received", "sent"):
         copy = message.find(which, CARBONS)
         inner = forwarded(copy) if copy is not None else None
         if inner is not None:
-            yield which, inner.get("id") or ""
+            yield which, inner.get("id") or "", inner.find("delay", DELAY) is not None

@@ -350,8 +350,9 @@ class Chatter(Actor):
             id = element.get("id") or ""
             self.world.messages.receive(self.name, self._scope, self.account, id, late=is_late)
         else:
-            for which, id in copies(element):
-                self.world.messages.copy(self.name, self._scope, self.account, id, which)
+            for which, id, is_late in copies(element):
+                messages, scope = self.world.messages, self._scope
+                messages.copy(self.name, scope, self.account, id, which, late=is_late)
 
     def _take_notice(self, element: Element) -> None:
         event = element.find("event", f"{PUBSUB}#event")

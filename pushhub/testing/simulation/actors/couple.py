@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.testing.simulation import pauses
 from pushhub.testing.simulation.actors.actor import GONE_SECONDS, RETRY_SECONDS, Actor
-from pushhub.testing.simulation.actors.archive import CARBONS, ArchiveReader, copies
+from pushhub.testing.simulation.actors.archive import CARBONS, DELAY, ArchiveReader, copies
 from pushhub.testing.simulation.bosh import CHAT_ADDRESS, DOMAIN, BoshClient, SessionEnded
 from pushhub.testing.simulation.login import log_in
 from pushhub.testing.simulation.messages import Sent
@@ -88,11 +88,11 @@ class Device:
         elif element.get("type") == "error":
             messages.refuse(element.get("id") or "")
         elif element.find("body") is not None:
-            id, is_late = element.get("id") or "", element.find("delay", "urn:xmpp:delay")
-            messages.receive(name, self.scope, self.bare, id, late=is_late is not None)
+            id, is_late = element.get("id") or "", element.find("delay", DELAY) is not None
+            messages.receive(name, self.scope, self.bare, id, late=is_late)
         else:
-            for which, id in copies(element):
-                messages.copy(name, self.scope, self.bare, id, which)
+            for which, id, is_late in copies(element):
+                messages.copy(name, self.scope, self.bare, id, which, late=is_late)
 
 
 class Couple(Actor):
