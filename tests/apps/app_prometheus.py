@@ -74,20 +74,11 @@ APPLICATION = Application(
     polls=(
         Poll("/api/v1/status/config", add_job, name="config"),
         Poll(f"/api/v1/query?{urlencode(_FORM)}", add_job, name="query"),
-        Poll(
-            "/api/v1/query",
-            add_job,
-            method="POST",
-            headers={"Content-Type": "application/x-www-form-urlencoded"},
-            body=urlencode(_FORM).encode(),
-            name="query by POST",
-        ),
     ),
     routes="""\
 [[routes]]
 path = "/api/v1/query"
 step = "poll"
-methods = ["GET", "POST"]
 ignore = ["data.result[*].value[0]"]   # the time of the query
 
 [[routes]]

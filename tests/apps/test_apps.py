@@ -16,15 +16,13 @@ from tests.apps import budget
 from tests.apps.catalogue import APPLICATIONS
 from tests.apps.comparison import differences
 from tests.apps.stage import LATE_SECONDS, Stage, staged
-from tests.apps.waiter import crowd, latency, waiting
+from tests.apps.waiter import latency, waiting
 
 # Of several changes, one that is told in time shows the pace of the hub; the others may have met a
 # busy machine. With a pause that grows with the silence none would be in time.
 TRIES = 4
 LONG_QUIET = 15.0
 CLIENTS = 50
-CROWDED = "nginx"
-CROWD = 200
 WATCHED_SECONDS = 3.0
 # A busy machine starts devpi-server and a hub in more than a minute.
 pytestmark = pytest.mark.timeout(300)
@@ -80,13 +78,6 @@ async def test_the_application_is_asked_within_the_budget(stage: Stage, clients:
         assert len(quiet) <= WATCHED_SECONDS / stage.interval + 1, len(quiet)
         await waiters.change()
     assert budget.fullest(stage.relay.since(waiters.began)) <= budget.allowed(clients)
-
-
-async def test_a_crowd_with_a_resource_each_costs_no_more_than_its_polling(stage: Stage) -> None:
-    if stage.application.name != CROWDED:
-        pytest.skip("one application that is fast enough will do")
-    times, _ = await crowd(stage, stage.application.polls[0], CROWD, 3 * WATCHED_SECONDS)
-    assert budget.fullest(times) <= budget.allowed(CROWD)
 
 
 async def test_a_resource_that_is_always_new_keeps_its_clients_polling(stage: Stage) -> None:
