@@ -159,6 +159,7 @@ def test_a_flood_of_many_networks_is_sampled(written: Written) -> None:
 
 
 @pytest.mark.parametrize("reason", ["unauthorized", "too-many-requests"])
+@pytest.mark.slow
 def test_an_hour_of_floods_costs_bounded_bytes(written: Written, reason: str) -> None:
     """From as many networks as an attacker likes, with the longest texts."""
     logged = io.StringIO()
