@@ -71,10 +71,7 @@ APPLICATION = Application(
     server="Debian's prometheus, 2.42",
     part="prometheus",
     start=start,
-    polls=(
-        Poll("/api/v1/status/config", add_job, name="config"),
-        Poll(f"/api/v1/query?{urlencode(_FORM)}", add_job, name="query"),
-    ),
+    polls=(Poll("/api/v1/status/config", add_job, name="config"),),
     routes="""\
 [[routes]]
 path = "/api/v1/query"
