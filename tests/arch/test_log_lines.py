@@ -17,10 +17,8 @@ LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 # module:function event → what bounds its lines.
 LINES = {
     "origin/misdirected.py:Misdirected.refused origin.misdirected": "once for each fixed route",
-    "origin/sources/files.py:FileSource.run source.disconnected": "once until the reason changes",
-    "origin/sources/files.py:FileSource._watch source.connected": "a pause that doubles",
-    "origin/sources/postgres.py:PostgresSource.run source.disconnected": "once for each reason",
-    "origin/sources/postgres.py:PostgresSource._listen source.connected": "a pause that doubles",
+    "origin/sources/followed.py:FollowedSource.run source.disconnected": "once for each reason",
+    "origin/sources/followed.py:FollowedSource.connected source.connected": "a pause that doubles",
     "origin/shared/unshared_log.py:UnsharedLog._warn": "once an hour for each route and reason",
     "origin/shared/unshared_log.py:UnsharedLog.always_new origin.always_new": "once an hour each",
     "server/descriptors.py:DescriptorMonitor.expire descriptors.available": "a change",

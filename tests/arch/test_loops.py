@@ -43,10 +43,8 @@ LOOPS = {
     "silence",
     "origin/shared/resource.py:Resource._fetch_while_needed": "a fetch; each round resolves all "
     "requests from before it, and one that resolves none is given up and logged",
-    "origin/sources/files.py:FileSource.run": "changes, or a pause that doubles up to 30 s; the "
-    "app's end cancels it",
-    "origin/sources/postgres.py:PostgresSource.run": "notifications, or a pause that doubles up to "
-    "30 s; the app's end cancels it",
+    "origin/sources/followed.py:FollowedSource.run": "the source's end, and a pause that doubles "
+    "up to 30 s; the app's end cancels it",
     "origin/sources/postgres.py:PostgresSource._receive": "notifications or 30 s; the connection's "
     "end",
     "origin/shared/channel_cleanup.py:ChannelCleanup._retry": "30 s; no channel is left to delete",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from pushhub.origin.sources.files import FileSource
 from pushhub.origin.sources.postgres import PostgresSource
 from pushhub.origin.sources.sink import NotifiedNodes, NotifiedTable, SourceSink
@@ -17,9 +15,8 @@ if TYPE_CHECKING:
 
     from pushhub.hub.hub import Hub
     from pushhub.origin.shared.notifications import Notifications
+    from pushhub.origin.sources.followed import FollowedSource
     from pushhub.settings.change_source import ChangeSource
-
-log = structlog.get_logger(__name__)
 
 
 class _Running:
@@ -27,9 +24,7 @@ class _Running:
 
     __slots__ = ("sink", "source", "task")
 
-    def __init__(
-        self, source: PostgresSource | FileSource, sink: SourceSink, task: asyncio.Task[None]
-    ) -> None:
+    def __init__(self, source: FollowedSource, sink: SourceSink, task: asyncio.Task[None]) -> None:
         self.source = source
         self.sink = sink
         self.task = task
@@ -65,7 +60,7 @@ class ChangeSources:
     def _begin(self, source: ChangeSource) -> _Running:
         table, uniform = self._notifications.table, self._uniform
         target: NotifiedTable | NotifiedNodes
-        reader: PostgresSource | FileSource
+        reader: FollowedSource
         if source.kind == "postgres":
             target = NotifiedTable(table)
             sink = SourceSink(source.name, source.resources, target, self._hub.log)

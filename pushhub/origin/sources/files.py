@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import structlog
+from pushhub.origin.sources.followed import FollowedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pushhub.origin.sources.sink import SourceSink
-
-log = structlog.get_logger(__name__)
 
 # A change is gathered for at least this time, in ms, and for at most the second: an editor writes,
 # renames and removes within a few.
@@ -26,12 +24,9 @@ DEBOUNCE_MS = 100
 CHECK_MS = 1000
 # As many bytes as a collision-free name of a change needs.
 _KEY_BYTES = 16
-# The pause before a path is looked for again that is missing, or cannot be watched.
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
 
 
-class FileSource:
+class FileSource(FollowedSource):
     """Watches one file, or one folder with all below it, until it is cancelled.
 
     Args:
@@ -49,36 +44,24 @@ class FileSource:
         sink: SourceSink,
         uniform: Callable[[float, float], float],
     ) -> None:
-        self._name = name
+        super().__init__(name, sink, uniform)
         self._path = path.absolute()
         self._resources = resources
-        self._sink = sink
-        self._uniform = uniform
-        self.is_connected = False
 
-    async def run(self) -> None:
-        """Watch, and begin again after a failure."""
-        loop, pause, logged = asyncio.get_running_loop(), FIRST_PAUSE, ""
-        while True:
-            begun = loop.time()
-            try:
-                await self._watch()
-                why = "the file or folder was removed"
-            except OSError as error:
-                why = (error.strerror or str(error))[:200]
-            except RuntimeError as error:
-                # watchfiles' own error, such as for the limit of watches (fs.inotify).
-                why = str(error)[:200]
-            if self.is_connected and loop.time() - begun > LONGEST_PAUSE:
-                pause, logged = FIRST_PAUSE, ""
-            if self.is_connected:
-                self._sink.lost()
-            self.is_connected = False
-            if why != logged:
-                logged = why
-                log.warning("source.disconnected", source=self._name, why=why)
-            await asyncio.sleep(self._uniform(pause / 2, pause))
-            pause = min(2 * pause, LONGEST_PAUSE)
+    async def follow(self) -> str:
+        """Watch."""
+        try:
+            await self._watch()
+        except OSError as error:
+            return (error.strerror or str(error))[:200]
+        except RuntimeError as error:
+            # watchfiles' own error, such as for the limit of watches (fs.inotify).
+            return str(error)[:200]
+        return "the file or folder was removed"
+
+    def disconnected(self) -> None:
+        """Files may have changed with the folder."""
+        self._sink.lost()
 
     async def _watch(self) -> None:
         from watchfiles import Change, awatch
@@ -101,10 +84,7 @@ class FileSource:
         )
         async for found in changes:
             if not self.is_connected:
-                self.is_connected = True
-                log.info("source.connected", source=self._name)
-                # The changes before the watch began.
-                self._sink.lost()
+                self.connected()
             paths = [Path(text) for _, text in found]
             if is_file:
                 # Behind a link the file may change without an event in its folder.

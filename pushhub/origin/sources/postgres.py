@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import orjson
-import structlog
 
 from pushhub.origin.shared.notifications import ON_THE_WIRE
+from pushhub.origin.sources.followed import FollowedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,20 +22,14 @@ if TYPE_CHECKING:
 
     from pushhub.origin.sources.sink import SourceSink
 
-log = structlog.get_logger(__name__)
-
 # For connection, TLS, authentication and LISTEN together.
 CONNECT_SECONDS = 10.0
-# The pause before the next connect; it doubles up to the longest. A restart of PostgreSQL takes
-# seconds; an outage costs two attempts a minute.
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
 # A connection that is silent for so long is asked whether it is alive: firewalls forget idle ones,
 # and neither end notices.
 CHECK_SECONDS = 30.0
 
 
-class PostgresSource:
+class PostgresSource(FollowedSource):
     """Listens to one channel until it is cancelled.
 
     Args:
@@ -53,35 +47,21 @@ class PostgresSource:
         sink: SourceSink,
         uniform: Callable[[float, float], float],
     ) -> None:
-        self._name = name
+        super().__init__(name, sink, uniform)
         self._conninfo = conninfo
         self._channel = channel
-        self._sink = sink
-        self._uniform = uniform
-        self.is_connected = False
 
-    async def run(self) -> None:
-        """Listen, and connect again after a failure."""
+    async def follow(self) -> str:
+        """Listen."""
         from psycopg import Error
 
-        loop, pause, logged = asyncio.get_running_loop(), FIRST_PAUSE, ""
-        while True:
-            begun = loop.time()
-            why = "the connection was closed"
-            try:
-                await self._listen()
-            except TimeoutError:
-                why = "the server did not respond in time"
-            except (Error, OSError, UnicodeError) as error:
-                why = str(error).partition("\n")[0][:200] or type(error).__name__
-            if self.is_connected and loop.time() - begun > LONGEST_PAUSE:
-                pause, logged = FIRST_PAUSE, ""
-            self.is_connected = False
-            if why != logged:
-                logged = why
-                log.warning("source.disconnected", source=self._name, why=why)
-            await asyncio.sleep(self._uniform(pause / 2, pause))
-            pause = min(2 * pause, LONGEST_PAUSE)
+        try:
+            await self._listen()
+        except TimeoutError:
+            return "the server did not respond in time"
+        except (Error, OSError, UnicodeError) as error:
+            return str(error).partition("\n")[0][:200] or type(error).__name__
+        return "the connection was closed"
 
     async def _listen(self) -> None:
         from psycopg import AsyncConnection, sql
@@ -94,10 +74,8 @@ class PostgresSource:
             async with asyncio.timeout(CONNECT_SECONDS):
                 listen = sql.SQL("LISTEN {}").format(sql.Identifier(self._channel))
                 await connection.execute(listen)
-            self.is_connected = True
-            log.info("source.connected", source=self._name)
             # After LISTEN: what changes from now on is received.
-            self._sink.lost()
+            self.connected()
             await self._receive(connection)
         finally:
             await connection.close()
