@@ -12,14 +12,13 @@ from pushhub.advice.text_noise import text_patterns
 from pushhub.advice.versions import version_candidates
 from pushhub.http.selector import SelectorError, parse_selector
 from pushhub.origin.shared.change_rule import WHOLE, ChangeRule
+from pushhub.settings.route import MAX_SELECTORS
 
 if TYPE_CHECKING:
     from pushhub.advice.json_noise import ValueDifference
     from pushhub.advice.observation import Observation, Survey
     from pushhub.advice.versions import VersionCandidate
 
-# The most selectors of a route (`settings/route.py`).
-MAX_SELECTORS = 32
 # Values that a sentence shows, and the characters of one.
 MAX_SHOWN = 3
 MAX_VALUE = 40

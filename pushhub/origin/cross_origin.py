@@ -9,9 +9,13 @@ Nothing else of the application's CORS changes.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pushhub.origin.client.response import UpstreamResponse
 from pushhub.origin.exposed_headers import ALLOW_ORIGIN, added_to
-from pushhub.origin.request import ProxiedRequest
+
+if TYPE_CHECKING:
+    from pushhub.origin.request import ProxiedRequest
 
 _ALLOW_HEADERS = b"access-control-allow-headers"
 _REQUEST_HEADERS = b"access-control-request-headers"
@@ -103,14 +107,4 @@ def _with_request_headers(request: ProxiedRequest, names_text: bytes) -> Proxied
         elif names_text:
             pairs.append((name, names_text))
             names_text = b""
-    plain = ProxiedRequest(
-        request.method,
-        request.target,
-        tuple(pairs),
-        client=request.client,
-        trusted=request.trusted,
-        scheme=request.scheme,
-        http_1_0=request.http_1_0,
-    )
-    plain.match = request.match
-    return plain
+    return request.with_pairs(tuple(pairs))

@@ -84,16 +84,22 @@ class ProxiedRequest:
 
     def with_header(self, name: bytes, value: bytes) -> ProxiedRequest:
         """The same parsed request with one more header, which has no part in its wait."""
+        request = self.with_pairs((*self.pairs, (name, value)))
+        request.wait_request = self.wait_request
+        return request
+
+    def with_pairs(self, pairs: Pairs) -> ProxiedRequest:
+        """The same routed request with other headers. Its wait is not parsed."""
         request = ProxiedRequest(
             self.method,
             self.target,
-            (*self.pairs, (name, value)),
+            pairs,
             client=self.client,
             trusted=self.trusted,
             scheme=self.scheme,
             http_1_0=self.http_1_0,
         )
-        request.match, request.wait_request = self.match, self.wait_request
+        request.match = self.match
         return request
 
     @property

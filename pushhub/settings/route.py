@@ -20,6 +20,8 @@ _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 COOKIE_NAME = re.compile(r"[!#-+\-:<>-~]{1,128}")
 # The most names in `identity` and in `drop_set_cookie`.
 MAX_NAMES = 32
+# Selectors of `ignore`, and of `compare`.
+MAX_SELECTORS = 32
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 # Methods that write by definition, or whose response is no representation (RFC 9110 §9.3).
 _NO_READS = frozenset({"CONNECT", "DELETE", "HEAD", "OPTIONS", "PATCH", "PUT", "TRACE", "TRACK"})
@@ -188,7 +190,7 @@ class Route(BaseModel):
             description="Parts of a response whose change is no change of the resource: a value in "
             "JSON (`query_ms`, `data.result[*].value[0]`, `$..uptime`), text by a pattern "
             "(`/\\d+ sec ago/`), or a header (`header:etag`).",
-            max_length=32,
+            max_length=MAX_SELECTORS,
         ),
     ] = ()
     compare: Annotated[
@@ -197,7 +199,7 @@ class Route(BaseModel):
             description="The parts of a response that alone count as a change of the resource, in "
             "the form of `ignore`, such as a version: `rev`, `header:x-etcd-index`. A response "
             "with none of them counts as a whole.",
-            max_length=32,
+            max_length=MAX_SELECTORS,
         ),
     ] = ()
     nothing: Annotated[

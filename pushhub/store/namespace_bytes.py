@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.log.channel import namespace
-
 if TYPE_CHECKING:
     from pushhub.log.event import Draft, Event
 
@@ -63,16 +61,3 @@ def prefix(name: str) -> str:
 def after_prefix(name: str) -> str:
     """The least text after all channels of a namespace."""
     return name + chr(ord(":") + 1)
-
-
-__all__ = [
-    "EVENT_OVERHEAD",
-    "SWEEP_SECONDS",
-    "NamespaceBytes",
-    "after_prefix",
-    "draft_bytes",
-    "event_bytes",
-    "exceeds",
-    "namespace",
-    "prefix",
-]

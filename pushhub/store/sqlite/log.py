@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.log.channel import PRIVATE_MARK
+from pushhub.log.channel import PRIVATE_MARK, namespace
 from pushhub.log.cursor import Cursor
 from pushhub.log.event import Event
 from pushhub.store.base import (
@@ -28,7 +28,7 @@ from pushhub.store.base import (
     Outcome,
 )
 from pushhub.store.epoch import fingerprint
-from pushhub.store.namespace_bytes import draft_bytes, namespace
+from pushhub.store.namespace_bytes import draft_bytes
 from pushhub.store.read_range import raised
 from pushhub.store.sqlite.channel import Row, StoredChannel, oldest_fresh, oldest_kept, row
 from pushhub.store.sqlite.copy_guard import Mark

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.store.namespace_bytes import EVENT_OVERHEAD, after_prefix, exceeds, namespace, prefix
+from pushhub.log.channel import namespace
+from pushhub.store.namespace_bytes import EVENT_OVERHEAD, after_prefix, exceeds, prefix
 
 if TYPE_CHECKING:
     import sqlite3

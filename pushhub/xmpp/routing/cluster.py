@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from pushhub.xmpp.routing.nodes import Nodes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -15,22 +17,8 @@ if TYPE_CHECKING:
     NoticeHandler = Callable[[LocalUser, Mapping[str, str]], None]
 
 
-class Cluster(Protocol):
+class Cluster(Nodes, Protocol):
     """The nodes that share one store; without a shared store, this node alone."""
-
-    @property
-    def node(self) -> str:
-        """This node's id."""
-
-    @property
-    def shared(self) -> bool:
-        """Whether other nodes may share the store."""
-
-    async def is_alive(self, node: str) -> bool:
-        """Whether a node's heartbeat is recent."""
-
-    async def locate(self, to: Jid) -> str | None:
-        """The other live node with the session of a full address; None without one."""
 
     def is_remote_anonymous(self, to: Jid) -> bool:
         """Whether an address is an anonymous one that another node assigned."""
