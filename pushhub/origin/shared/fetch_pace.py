@@ -186,8 +186,8 @@ class FetchPace:
                     count.hashes.append(int(resource.channel[-8:], 16))
         size = sample_size(len(counts))
         demands = {target: count.demand(size) for target, count in counts.items()}
-        self._has_demand = bool(demands)
         if self._nodes is None:
+            self._has_demand = bool(demands)
             for target, pace in self.origins.items():
                 demand = demands.get(target, NOTHING)
                 budget = budget_of([demand], self.fetch_rate, self.replaces)
@@ -217,7 +217,7 @@ class FetchPace:
                 due=round(budget.due, 2),
                 waiting=budget.waiters,
             )
-        pace.budget, pace.interval = budget, budget.interval
+        pace.budget = budget
 
     # The other nodes
 

@@ -34,15 +34,18 @@ class OriginPace:
     once a round, however many are due.
     """
 
-    __slots__ = ("_hurry", "_queue", "budget", "interval", "tokens")
+    __slots__ = ("_hurry", "_queue", "budget", "tokens")
 
     def __init__(self, rate: float, now: float, hurry: Callable[[], None]) -> None:
         self.tokens = FetchTokens(rate, now)
         self.budget = NO_DEMAND
-        self.interval = 0.0
-        """The shortest interval of all resources of the origin; 0 while it is not stretched."""
         self._queue: dict[PacedResource, None] = {}
         self._hurry = hurry
+
+    @property
+    def interval(self) -> float:
+        """The shortest interval of all resources of the origin; 0 while it is not stretched."""
+        return self.budget.interval
 
     def admit(self, resource: PacedResource, now: float) -> bool:
         """Whether a due resource may be fetched now; else it waits for its turn."""
