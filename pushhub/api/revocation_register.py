@@ -47,8 +47,8 @@ MAX_TRIES = 50
 PAUSE_SECONDS = 0.01
 # The longest pause between two reads while the store cannot be read, as long as one fetch of keys.
 MAX_PAUSE_SECONDS = 10.0
-# Names the values that changed. A process follows this channel alone: each wait of a subscription
-# ends with a read of the store, so sixteen subscriptions cost sixteen reads a minute and process.
+# Names the values that changed. A process follows this channel alone: sixteen subscriptions would
+# wake an idle process sixteen times as often.
 CHANGES = "$revoked:changes"
 # The default retention of a channel. A process that lacks older changes reads all values.
 CHANGES_RETENTION = Retention(events=1000, age=86_400)
