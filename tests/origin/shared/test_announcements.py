@@ -3,7 +3,7 @@
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -12,8 +12,8 @@ from pushhub.origin.shared.notifications import CHANNEL
 from pushhub.store.base import Append, Outcome, StoreError
 from pushhub.store.memory import MemoryStore
 from tests.origin.apis import Api
+from tests.origin.shared.front import Front, serving
 from tests.origin.shared.test_resource import opened, virtually
-from tests.origin.shared.test_sharing import Front
 from tests.ports import free_port
 from tests.redis_servers import KINDS, Rack, RedisServer
 from tests.serving import Server, serve
@@ -31,18 +31,8 @@ NAME = "X-Pushhub-Notify"
 
 @pytest.fixture(scope="module", params=["front", "asgi"])
 def hub(request: pytest.FixtureRequest) -> Iterator[tuple[Server, int]]:
-    port = free_port()
-    with serve(request.param, origin=f"http://127.0.0.1:{port}", routes=ROUTES) as server:
-        yield server, port
-
-
-@pytest.fixture
-async def front(hub: tuple[Server, int]) -> AsyncIterator[Front]:
-    server, port = hub
-    async with Api.running(port) as api:
-        front = Front(server, api)
-        yield front
-        await front.parked(0)
+    with serving(request.param, ROUTES) as running:
+        yield running
 
 
 async def notices(front: Front) -> int:

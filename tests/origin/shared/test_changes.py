@@ -5,15 +5,13 @@ import itertools
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from pushhub.origin.shared.poll_interval import ALWAYS_NEW, ALWAYS_NEW_SECONDS
-from tests.origin.apis import Api
-from tests.origin.shared.test_sharing import Front
-from tests.ports import free_port
-from tests.serving import SOON, Server, serve
+from tests.origin.shared.front import Front, serving
+from tests.serving import SOON, Server
 
 INTERVAL = 0.1
 ROUTES = [
@@ -25,16 +23,8 @@ ROUTES = [
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[tuple[Server, int]]:
-    port = free_port()
-    with serve("front", origin=f"http://127.0.0.1:{port}", routes=ROUTES) as server:
-        yield server, port
-
-
-@pytest.fixture
-async def front(hub: tuple[Server, int]) -> AsyncIterator[Front]:
-    server, port = hub
-    async with Api.running(port) as api:
-        yield Front(server, api)
+    with serving("front", ROUTES) as running:
+        yield running
 
 
 async def test_an_ignored_value_ends_no_wait(front: Front) -> None:

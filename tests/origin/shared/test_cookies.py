@@ -1,16 +1,14 @@
 """Cookies by name: the ones that identify a client, and the ones that make no difference."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from pydantic import ValidationError
 
 from pushhub.origin.shared.key import named_cookies
 from pushhub.settings.route import Route
-from tests.origin.apis import Api
-from tests.origin.shared.test_sharing import Front
-from tests.ports import free_port
-from tests.serving import Server, serve
+from tests.origin.shared.front import Front, serving
+from tests.serving import Server
 
 ROUTES = [
     {
@@ -25,18 +23,8 @@ ROUTES = [
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[tuple[Server, int]]:
-    port = free_port()
-    with serve("front", origin=f"http://127.0.0.1:{port}", routes=ROUTES) as server:
-        yield server, port
-
-
-@pytest.fixture
-async def front(hub: tuple[Server, int]) -> AsyncIterator[Front]:
-    server, port = hub
-    async with Api.running(port) as api:
-        front = Front(server, api)
-        yield front
-        await front.parked(0)
+    with serving("front", ROUTES) as running:
+        yield running
 
 
 async def test_clients_with_the_same_session_share_whatever_their_other_cookies(

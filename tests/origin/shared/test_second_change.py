@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.origin.apis import Api
-from tests.origin.shared.test_sharing import Front
+from tests.origin.shared.front import Front
 from tests.ports import free_port
 from tests.redis_servers import KINDS, Rack
 from tests.serving import Server, serve

@@ -1,21 +1,19 @@
 """Shared polls and notifications: one look at the origin for all who wait on a resource."""
 
 import asyncio
-import itertools
 import json
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 from tests.origin.apis import Api
-from tests.ports import free_port
-from tests.serving import HELD_SECONDS, SOON, Server, serve, until_held
-from tests.wire import Response
+from tests.origin.shared.front import Front, serving
+from tests.serving import SOON, Server
 
 ROUTES: list[dict[str, Any]] = [
     {"path": "/poll/*", "step": "poll", "interval": 0.1, "slowest": 0.2},
@@ -42,71 +40,10 @@ ROUTES: list[dict[str, Any]] = [
 ]
 
 
-_names = itertools.count()
-
-
-class Front:
-    """A hub in front of an origin, and short ways to ask it."""
-
-    def __init__(self, hub: Server, api: Api) -> None:
-        self.hub = hub
-        self.api = api
-        # Addresses that no other test uses.
-        name = f"n{next(_names)}"
-        self.polled, self.notified = f"/poll/{name}", f"/notify/{name}"
-        self.cached, self.public = f"/cached/{name}", f"/public/{name}"
-
-    async def wait(self, target: str, tag: str | None = None, **headers: str) -> Response:
-        """An opted-in request on a connection of its own."""
-        async with self.waiting(target, tag, **headers) as answer:
-            return await answer
-
-    @asynccontextmanager
-    async def waiting(
-        self, target: str, tag: str | None = None, **headers: str
-    ) -> AsyncIterator[asyncio.Task[Response]]:
-        fields = {"prefer": "wait=20", **{n.replace("_", "-"): v for n, v in headers.items()}}
-        if tag is not None:
-            fields["if-none-match"] = tag
-        async with await self.hub.connect() as client:
-            client.send("GET", target, fields)
-            task = asyncio.create_task(client.receive(40))
-            try:
-                yield task
-            finally:
-                task.cancel()
-
-    async def parked(
-        self, count: int, looks: int | None = None, seconds: float = HELD_SECONDS
-    ) -> None:
-        """Wait until so many requests are held, and the hub has the answers to so many looks at the
-        origin.
-        """
-        if looks is not None:
-            await self.api.settled(looks)
-        async with await self.hub.connect() as client:
-            await until_held(client, count, seconds, "/_pushhub/metrics")
-
-    async def notify(self, *resources: str) -> None:
-        answer = await self.hub.post("/_pushhub/v1/notify", {"resources": resources})
-        assert (answer.status, answer.json()) == (200, {"notified": len(resources)})
-
-
 @pytest.fixture(scope="module", params=["front"])
 def hub(request: pytest.FixtureRequest) -> Iterator[tuple[Server, int]]:
-    """A hub, and the port where each test's own origin listens."""
-    port = free_port()
-    with serve(request.param, origin=f"http://127.0.0.1:{port}", routes=ROUTES) as server:
-        yield server, port
-
-
-@pytest.fixture
-async def front(hub: tuple[Server, int]) -> AsyncIterator[Front]:
-    server, port = hub
-    async with Api.running(port) as api:
-        front = Front(server, api)
-        yield front
-        await front.parked(0)
+    with serving(request.param, ROUTES) as running:
+        yield running
 
 
 # -- what everybody gets -----------------------------------------------------------

@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.origin.apis import Api
-from tests.origin.shared.test_sharing import ROUTES, Front, race
+from tests.origin.shared.front import Front
+from tests.origin.shared.test_sharing import ROUTES, race
 from tests.ports import free_port
 from tests.redis_servers import KINDS, Rack, RedisServer
 from tests.serving import Server, serve
@@ -133,6 +134,9 @@ async def test_what_can_be_shared_no_more_is_let_go_of_without_the_store() -> No
             # Now there is something of it in the store.
             async with front.waiting(front.polled, '"two"', prefer="wait=30") as answer:
                 await front.parked(1)
+                # Between two fetches: a claim under way would wait for the store until its end, and
+                # by then the node's share of the budget has ended.
+                await api.settled(api.count() + 1)
                 store.kill()
                 await asyncio.to_thread(hub.output.find, re.compile(r"commands.*redis\.lost"), 10)
                 api.set(front.polled, "3", '"three"', headers=[("Set-Cookie", "a=b")])

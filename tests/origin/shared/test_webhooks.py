@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +14,7 @@ from standardwebhooks.webhooks import Webhook
 
 from pushhub.api.notify import MAX_NOTIFICATION_BYTES, MAX_NOTIFY_BYTES
 from pushhub.auth.api_keys import new_secret, secret_hash
-from tests.origin.apis import Api
-from tests.origin.shared.test_sharing import Front
+from tests.origin.shared.front import Front
 from tests.ports import free_port
 from tests.serving import Server, serve
 from tests.wire import Response
@@ -43,15 +42,6 @@ def hub() -> Iterator[tuple[Server, int]]:
     origin = f"http://127.0.0.1:{port}"
     with serve(origin=origin, dev=False, metrics_public=True, **settings) as server:
         yield server, port
-
-
-@pytest.fixture
-async def front(hub: tuple[Server, int]) -> AsyncIterator[Front]:
-    server, port = hub
-    async with Api.running(port) as api:
-        front = Front(server, api)
-        yield front
-        await front.parked(0)
 
 
 def hexdigest(body: bytes) -> str:

@@ -3,21 +3,16 @@
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.origin.apis import Api
-from tests.origin.shared.test_sharing import Front
+from tests.origin.shared.front import Front
+from tests.origin.sources.hubs import CONNECTED, ROUTES, following
 from tests.ports import free_port
 from tests.redis_servers import KINDS, Rack
 from tests.serving import serve
-
-ROUTES = [{"path": "/*", "step": "notify"}]
-CONNECTED = re.compile(r"source\.connected")
 
 
 def source(path: Path, *resources: str) -> dict[str, object]:
@@ -25,54 +20,26 @@ def source(path: Path, *resources: str) -> dict[str, object]:
     return {"name": "docs", "kind": "files", "path": str(path), "resources": given}
 
 
-@asynccontextmanager
-async def hub(path: Path, *resources: str) -> AsyncIterator[Front]:
-    port = free_port()
-    settings: dict[str, Any] = {"routes": ROUTES, "sources": [source(path, *resources)]}
-    with serve(origin=f"http://127.0.0.1:{port}", **settings) as running:
-        running.output.find(CONNECTED, 30)
-        async with Api.running(port) as api:
-            yield Front(running, api)
-
-
-@asynccontextmanager
-async def told(front: Front, *resources: str) -> AsyncIterator[None]:
-    """The block changes files; then each of the resources completes a wait."""
-    waits = [front.waiting(resource, '"one"') for resource in resources]
-    for resource in resources:
-        front.api.set(resource, "1", '"one"')
-        await front.wait(resource)
-    answers = [await wait.__aenter__() for wait in waits]
-    await front.parked(len(resources))
-    for resource in resources:
-        front.api.set(resource, "2", '"two"')
-    yield
-    for resource, answer in zip(resources, answers, strict=True):
-        assert (await answer).headers["etag"] == '"two"', resource
-    for wait in waits:
-        await wait.__aexit__(None, None, None)
-
-
 async def test_files_notify(tmp_path: Path) -> None:
     below = tmp_path / "below"
     below.mkdir()
-    async with hub(tmp_path) as front:
-        async with told(front, "/files/a.json", "/names/a", "/files"):
+    async with following(source(tmp_path)) as front:
+        async with front.told("/files/a.json", "/names/a", "/files"):
             (tmp_path / "a.json").write_text("1")
-        async with told(front, "/files/a.json"):
+        async with front.told("/files/a.json"):
             (tmp_path / "a.json").write_text("2")
-        async with told(front, "/files/below/b%20%C3%A9%25.json", "/names/b%20%C3%A9%25"):
+        async with front.told("/files/below/b%20%C3%A9%25.json", "/names/b%20%C3%A9%25"):
             (below / "b é%.json").write_text("1")
         # As an editor, and every careful program, replaces a file.
         (tmp_path / "new").write_text("3")
-        async with told(front, "/files/a.json", "/names/a"):
+        async with front.told("/files/a.json", "/names/a"):
             os.replace(tmp_path / "new", tmp_path / "a.json")
-        async with told(front, "/files/a.json", "/files/c.json"):
+        async with front.told("/files/a.json", "/files/c.json"):
             (tmp_path / "a.json").rename(tmp_path / "c.json")
-        async with told(front, "/files/c.json", "/files"):
+        async with front.told("/files/c.json", "/files"):
             (tmp_path / "c.json").unlink()
         # In a folder that was made since.
-        async with told(front, "/files/more/d.json"):
+        async with front.told("/files/more/d.json"):
             (tmp_path / "more").mkdir()
             (tmp_path / "more" / "d.json").write_text("1")
 
@@ -80,12 +47,12 @@ async def test_files_notify(tmp_path: Path) -> None:
 async def test_one_file(tmp_path: Path) -> None:
     file, other = tmp_path / "a.json", tmp_path / "b.json"
     file.write_text("1")
-    async with hub(file, "/a", "/{name}") as front:
+    async with following(source(file, "/a", "/{name}")) as front:
         for resource in ("/a", "/a.json"):
-            async with told(front, resource):
+            async with front.told(resource):
                 other.write_text("2")
                 file.write_text("2")
-            async with told(front, resource):
+            async with front.told(resource):
                 other.replace(file)
         front.api.set("/b.json", "1", '"one"')
         await front.wait("/b.json")
@@ -111,21 +78,21 @@ async def test_one_file_behind_a_link(tmp_path: Path) -> None:
     data, file = tmp_path / "data", tmp_path / "a.json"
     data.symlink_to("1")
     file.symlink_to("data/a.json")
-    async with hub(file, "/a") as front:
-        async with told(front, "/a"):
+    async with following(source(file, "/a")) as front:
+        async with front.told("/a"):
             (tmp_path / "new").symlink_to("2")
             (tmp_path / "new").replace(data)
-        async with told(front, "/a"):
+        async with front.told("/a"):
             (tmp_path / "2" / "a.json").write_text("three")
 
 
 async def test_a_file_that_keeps_its_time(tmp_path: Path) -> None:
     # As rsync -t, cp -p and an archive leave it.
-    async with hub(tmp_path) as front:
+    async with following(source(tmp_path)) as front:
         for content in "123":
             (tmp_path / "new").write_text(content)
             os.utime(tmp_path / "new", ns=(10**18, 10**18))
-            async with told(front, "/files/a.json"):
+            async with front.told("/files/a.json"):
                 (tmp_path / "new").replace(tmp_path / "a.json")
 
 
@@ -136,14 +103,14 @@ async def test_a_folder_behind_a_link(tmp_path: Path) -> None:
         (watched / version / "a.json").write_text(version)
     (watched / "data").symlink_to("1")
     (watched / "a.json").symlink_to("data/a.json")
-    async with hub(watched) as front, told(front, "/files/a.json"):
+    async with following(source(watched)) as front, front.told("/files/a.json"):
         (watched / "new").symlink_to("2")
         (watched / "new").replace(watched / "data")
 
 
 async def test_a_bulk_change_is_one_notification(tmp_path: Path) -> None:
-    async with hub(tmp_path) as front:
-        async with told(front, "/files/999", "/files"):
+    async with following(source(tmp_path)) as front:
+        async with front.told("/files/999", "/files"):
             for number in range(1000):
                 (tmp_path / str(number)).write_text("1")
         counted = (await front.hub.get("/_pushhub/metrics")).body.decode()
@@ -155,15 +122,15 @@ async def test_a_bulk_change_is_one_notification(tmp_path: Path) -> None:
 async def test_a_folder_that_comes_back_is_watched_again(tmp_path: Path, replaced: bool) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()
-    async with hub(folder) as front:
-        async with told(front, "/files/a.json"):
+    async with following(source(folder)) as front:
+        async with front.told("/files/a.json"):
             shutil.rmtree(folder)
             if not replaced:
                 front.hub.output.find(re.compile(r"source\.disconnected"), 30)
             folder.mkdir()
             (folder / "a.json").write_text("1")
         front.hub.output.find(re.compile(r"source\.disconnected"), 30)
-        async with told(front, "/files/b.json"):
+        async with front.told("/files/b.json"):
             (folder / "b.json").write_text("1")
 
 
@@ -182,9 +149,9 @@ async def test_other_nodes_are_notified(tmp_path: Path) -> None:
             async with Api.running(port) as api:
                 front = Front(far, api)
                 # After what the nodes say at their start.
-                async with told(front, "/files/first"):
+                async with front.told("/files/first"):
                     (tmp_path / "first").write_text("1")
-                async with told(front, "/files/a.json"):
+                async with front.told("/files/a.json"):
                     looks = api.count("/files/a.json")
                     (tmp_path / "a.json").write_text("1")
                 assert api.count("/files/a.json") <= looks + 2

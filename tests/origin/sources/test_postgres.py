@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -11,15 +10,14 @@ import pytest
 
 from tests.cli.running import pushhub
 from tests.origin.apis import Api
-from tests.origin.shared.test_sharing import Front
+from tests.origin.shared.front import Front
+from tests.origin.sources.hubs import CONNECTED, ROUTES, following
 from tests.ports import free_port
 from tests.postgres import PostgresServer, postgres
 from tests.redis_servers import KINDS, Rack
 from tests.serving import serve
 
-ROUTES = [{"path": "/*", "step": "notify"}]
 RESOURCES = ["/orders/{id}", "/customers/{customer}/orders", "/report"]
-CONNECTED = re.compile(r"source\.connected")
 
 
 @pytest.fixture(scope="module")
@@ -42,58 +40,32 @@ def source(server: PostgresServer, **more: Any) -> dict[str, object]:
     return base | {"resources": resources, **more}
 
 
-@asynccontextmanager
-async def hub(server: PostgresServer, **more: Any) -> AsyncIterator[Front]:
-    """A hub that listens to the server, in front of an origin."""
-    port = free_port()
-    settings: dict[str, Any] = {"routes": ROUTES, "sources": [source(server, **more)]}
-    with serve(origin=f"http://127.0.0.1:{port}", **settings) as running:
-        running.output.find(CONNECTED, 30)
-        async with Api.running(port) as api:
-            yield Front(running, api)
-
-
-@asynccontextmanager
-async def told(front: Front, *resources: str) -> AsyncIterator[None]:
-    """The block changes the database; then each of the resources completes a wait."""
-    waits = [front.waiting(resource, '"one"') for resource in resources]
-    for resource in resources:
-        front.api.set(resource, "1", '"one"')
-        await front.wait(resource)
-    answers = [await wait.__aenter__() for wait in waits]
-    await front.parked(len(resources))
-    for resource in resources:
-        front.api.set(resource, "2", '"two"')
-    yield
-    for resource, answer in zip(resources, answers, strict=True):
-        assert (await answer).headers["etag"] == '"two"', resource
-    for wait in waits:
-        await wait.__aexit__(None, None, None)
-
-
 def row(id: str, customer: int = 1) -> str:
     id = id.replace("'", "''")
     return f"INSERT INTO orders VALUES ('{id}', {customer}, 'p', 1)"
 
 
 async def test_rows_notify(server: PostgresServer) -> None:
-    async with hub(server) as front:
-        async with told(front, "/orders/7", "/orders", "/customers/1/orders", "/report"):
+    async with following(source(server)) as front:
+        async with front.told("/orders/7", "/orders", "/customers/1/orders", "/report"):
             server.run(row("7"))
-        async with told(front, "/orders/7", "/orders", "/customers/1/orders"):
+        async with front.told("/orders/7", "/orders", "/customers/1/orders"):
             server.run("UPDATE orders SET path = 'q' WHERE id = '7'")
         # A row that moves concerns both resources.
-        async with told(front, "/customers/1/orders", "/customers/2/orders"):
+        async with front.told("/customers/1/orders", "/customers/2/orders"):
             server.run("UPDATE orders SET customer = 2 WHERE id = '7'")
-        async with told(front, "/orders/7", "/customers/2/orders"):
+        async with front.told("/orders/7", "/customers/2/orders"):
             server.run("DELETE FROM orders WHERE id = '7'")
-        async with told(front, "/orders/8", "/orders", "/report"):
+        async with front.told("/orders/8", "/orders", "/report"):
             server.run("TRUNCATE orders")
 
 
 async def test_a_value_is_one_segment(server: PostgresServer) -> None:
     ids = ("a b", "é", "10%", "a/b", "x'y", "x?y&z", "*", "{id}", "~._-", "日本", "..a")
-    async with hub(server) as front, told(front, *(f"/orders/{quote(id, safe='')}" for id in ids)):
+    async with (
+        following(source(server)) as front,
+        front.told(*(f"/orders/{quote(id, safe='')}" for id in ids)),
+    ):
         for id in ids:
             server.run(row(id))
 
@@ -104,31 +76,31 @@ async def test_a_value_is_one_segment(server: PostgresServer) -> None:
 async def test_a_malformed_payload_loses_no_other_notification(
     server: PostgresServer, payload: str
 ) -> None:
-    async with hub(server) as front, told(front, "/orders/7"):
+    async with following(source(server)) as front, front.told("/orders/7"):
         server.run(f"BEGIN; NOTIFY hub, '{payload}'; NOTIFY hub, '/orders/7'; COMMIT;")
     assert not any("Traceback" in line for line in front.hub.output.lines)
 
 
 async def test_a_payload_may_have_letters_that_no_url_has(server: PostgresServer) -> None:
-    async with hub(server) as front, told(front, "/orders/caf%C3%A9"):
+    async with following(source(server)) as front, front.told("/orders/caf%C3%A9"):
         server.run("NOTIFY hub, '/orders/café'")
 
 
 async def test_a_bulk_change_is_one_notification(server: PostgresServer) -> None:
-    async with hub(server) as front:
-        async with told(front, "/orders/99999", "/customers/5/orders"):
+    async with following(source(server)) as front:
+        async with front.told("/orders/99999", "/customers/5/orders"):
             server.run(
                 "INSERT INTO orders SELECT n::text, n % 10, '', 1 FROM generate_series(1, 100000) n"
             )
         counted = (await front.hub.get("/_pushhub/metrics")).body.decode()
         (number,) = re.findall(r"(?m)^pushhub_origin_notices_total (\d+)$", counted)
         assert int(number) < 10
-        async with told(front, "/orders/77"):
+        async with front.told("/orders/77"):
             server.run("DELETE FROM orders")
 
 
 async def test_what_no_transaction_commits_notifies_of_nothing(server: PostgresServer) -> None:
-    async with hub(server) as front:
+    async with following(source(server)) as front:
         front.api.set("/orders/1", "1", '"one"')
         await front.wait("/orders/1")
         async with front.waiting("/orders/1", '"one"'):
@@ -155,7 +127,7 @@ async def marked(front: Front, server: PostgresServer) -> None:
 
 
 async def test_after_an_outage_all_who_wait_get_one_fetch(server: PostgresServer) -> None:
-    async with hub(server) as front:
+    async with following(source(server)) as front:
         front.api.set("/orders/1", "1", '"one"')
         front.api.set("/orders", "1", '"one"')
         front.api.set("/else", "1", '"one"')
@@ -180,7 +152,7 @@ async def test_after_an_outage_all_who_wait_get_one_fetch(server: PostgresServer
             assert front.api.count("/orders/1") == looks["/orders/1"] + 1
             assert front.api.count("/orders") == looks["/orders"] + 1
             assert front.api.count("/else") == looks["/else"]
-        async with told(front, "/orders/9"):
+        async with front.told("/orders/9"):
             server.run(row("9"))
 
 
