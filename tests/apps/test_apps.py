@@ -28,6 +28,11 @@ WATCHED_SECONDS = 3.0
 pytestmark = pytest.mark.timeout(300)
 
 
+def those(attribute: str) -> list[str]:
+    """The applications that have something for a test."""
+    return [name for name, one in APPLICATIONS.items() if getattr(one, attribute)]
+
+
 @pytest.fixture(scope="module", params=APPLICATIONS)
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     application = APPLICATIONS[request.param]
@@ -54,9 +59,9 @@ async def test_each_change_is_told_within_the_interval(stage: Stage) -> None:
         assert min(times) <= stage.interval + LATE_SECONDS, (poll.target, times)
 
 
+@pytest.mark.parametrize("stage", those("long_quiet"), indirect=True, scope="module")
 async def test_a_change_is_told_after_a_silence(stage: Stage) -> None:
-    if not stage.application.long_quiet:
-        pytest.skip("scripts/apps waits for it")
+    """`scripts/apps` waits for the other ones, too."""
     poll, times = stage.application.polls[0], []
     for _ in range(2):
         times.append(await latency(stage, poll, quiet=LONG_QUIET))
@@ -66,9 +71,8 @@ async def test_a_change_is_told_after_a_silence(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("clients", [1, CLIENTS])
+@pytest.mark.parametrize("stage", those("polls"), indirect=True, scope="module")
 async def test_the_application_is_asked_within_the_budget(stage: Stage, clients: int) -> None:
-    if not stage.application.polls:
-        pytest.skip("nothing can be waited for")
     poll = stage.application.polls[0]
     async with waiting(stage, poll, clients) as waiters:
         began = budget.now()
@@ -80,10 +84,9 @@ async def test_the_application_is_asked_within_the_budget(stage: Stage, clients:
     assert budget.fullest(stage.relay.since(waiters.began)) <= budget.allowed(clients)
 
 
+@pytest.mark.parametrize("stage", those("always_new"), indirect=True, scope="module")
 async def test_a_resource_that_is_always_new_keeps_its_clients_polling(stage: Stage) -> None:
     target = stage.application.always_new
-    if not target:
-        pytest.skip("each of its resources can be waited for")
     async with stage.client() as client:
         etag = ""
         for _ in range(30):
