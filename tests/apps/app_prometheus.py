@@ -10,6 +10,7 @@ from tests.apps.client import ask, get_json
 # Over an hour, because a scrape that fails on a busy machine is a change.
 _RELOADED = "max(last_over_time(prometheus_config_last_reload_success_timestamp_seconds[1h]))"
 _FORM = {"query": _RELOADED}
+_FILE = "prometheus.yml"
 _CONFIG = """
 global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}
 scrape_configs:
@@ -26,7 +27,7 @@ _JOB = """\
 def start(place: Place) -> Iterator[None]:
     _configure(place, 1)
     with place.running(
-        *("prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data"),
+        *("prometheus", f"--config.file={_FILE}", "--storage.tsdb.path=data"),
         *(f"--web.listen-address=127.0.0.1:{place.port}", "--web.enable-lifecycle"),
         "--log.level=warn",
     ):
@@ -43,21 +44,18 @@ def _is_ready(place: Place) -> bool:
 
 def _configure(place: Place, count: int) -> None:
     jobs = "".join(_JOB.format(number=number, port=place.port) for number in range(count))
-    (place.folder / "prometheus.yml").write_text(_CONFIG.format(jobs=jobs))
+    (place.folder / _FILE).write_text(_CONFIG.format(jobs=jobs))
 
 
 def add_job(place: Place) -> None:
-    """Add a job to the configuration, and have it read again, which a metric tells later."""
-    count = _jobs(place) + 1
+    """Add a job to the configuration, and have it read again, which a metric tells later.
+
+    Prometheus knows its jobs only seconds after its start; so they are counted in the file.
+    """
     reloaded = _reloaded(place)
-    _configure(place, count)
+    _configure(place, (place.folder / _FILE).read_text().count("job_name") + 1)
     ask("POST", f"{place.url}/-/reload", b"")
-    place.until(lambda: _jobs(place) == count and _reloaded(place) > reloaded)
-
-
-def _jobs(place: Place) -> int:
-    pools = get_json(f"{place.url}/api/v1/scrape_pools")["data"]["scrapePools"]
-    return len(pools or [])
+    place.until(lambda: _reloaded(place) > reloaded)
 
 
 def _reloaded(place: Place) -> float:
@@ -71,11 +69,23 @@ APPLICATION = Application(
     server="Debian's prometheus, 2.42",
     part="prometheus",
     start=start,
-    polls=(Poll("/api/v1/status/config", add_job, name="config"),),
+    polls=(
+        Poll("/api/v1/status/config", add_job, name="config"),
+        Poll(f"/api/v1/query?{urlencode(_FORM)}", add_job, name="query"),
+        Poll(
+            "/api/v1/query",
+            add_job,
+            method="POST",
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+            body=urlencode(_FORM).encode(),
+            name="query by POST",
+        ),
+    ),
     routes="""\
 [[routes]]
 path = "/api/v1/query"
 step = "poll"
+methods = ["GET", "POST"]
 ignore = ["data.result[*].value[0]"]   # the time of the query
 
 [[routes]]

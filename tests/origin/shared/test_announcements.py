@@ -3,12 +3,13 @@
 import asyncio
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from pushhub.origin.client.response import UpstreamResponse
-from pushhub.origin.shared.notifications import CHANNEL
+from pushhub.origin.shared.notifications import CHANNEL, SETTLE_SECONDS
 from pushhub.store.base import Append, Outcome, StoreError
 from pushhub.store.memory import MemoryStore
 from tests.origin.apis import Api
@@ -298,11 +299,13 @@ async def test_a_write_is_followed_by_its_read(valkey: RedisServer) -> None:
             api.set("/writes", "done", headers=[(NAME, "/cached/a")])
             valkey.signal(signal.SIGSTOP)
             try:
+                began = time.monotonic()
                 write = asyncio.create_task(server.ask("POST", "/writes"))
                 await api.settled(2)
                 for _ in range(5):
                     await server.get("/_pushhub/livez")
-                assert not write.done()
+                # A machine that takes longer for five requests shows nothing.
+                assert not write.done() or time.monotonic() - began > SETTLE_SECONDS
             finally:
                 valkey.signal(signal.SIGCONT)
             assert (await write).body == b"done"
