@@ -28,7 +28,7 @@ FLOORS: dict[str, float] = {
     "xmpp/storage": 90.3,
     "xmpp/xep": 91.0,
 }
-TESTS = ("auth", "bosh", "grip", "http", "hub", "log", "polls", "xmpp", "test_xml.py")
+TESTS = ("api", "auth", "bosh", "grip", "http", "hub", "log", "polls", "xmpp", "test_xml.py")
 
 
 def measure(report: Path) -> int:

@@ -9,8 +9,7 @@ import pytest
 
 from pushhub.auth.rate_limit import Rate
 from pushhub.auth.shared_rate import SharedRateLimit
-from pushhub.store.base import SharedTokens, TokenLease
-from pushhub.store.memory import MemoryStore
+from pushhub.store.base import SharedTokens
 from pushhub.store.redis.store import RedisStore
 from tests.redis_servers import KINDS
 from tests.serving import events_of, fresh, serve
@@ -18,8 +17,6 @@ from tests.store.labs import Recorder, opened
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.redis_servers import RedisServer, Shelf
 
 BURST, PART = 100, 10
@@ -82,55 +79,6 @@ async def test_the_share_while_redis_is_away(server: RedisServer) -> None:
         assert limit.degraded > 0
         assert BURST / 2 <= allowed <= BURST / 2 + PART, "neither all nor none"
         server.start()
-
-
-class Script:
-    """A store whose replies the test gives."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, tuple[float, float, float, int]]] = []
-        self.replies: list[Callable[[TokenLease | None], None]] = []
-
-    def take_tokens(
-        self, key: str, numbers: Any, process: str, done: Callable[[TokenLease | None], None]
-    ) -> None:
-        self.calls.append((key, numbers))
-        self.replies.append(done)
-
-
-def test_a_hot_key_leases_tokens_and_a_decision_never_waits() -> None:
-    store = Script()
-    limit = SharedRateLimit("l", SLOW, 100, store, "p")
-    for _ in range(PART):
-        assert limit.admit("k", 0.0).allowed
-    assert [numbers[2:] for _, numbers in store.calls] == [(PART, PART)]
-    # While the reply is on its way the whole burst is allowed, and no second call is made.
-    assert limit.admit("k", 0.0).allowed
-    assert len(store.calls) == 1
-    store.replies.pop()(TokenLease(PART, 0.0, 1))
-    for _ in range(PART):
-        assert limit.admit("k", 0.0).allowed, "leased"
-    assert len(store.calls) == 1
-    for _ in range(PART - 1):
-        assert limit.admit("k", 0.0).allowed
-    assert [numbers[2] for _, numbers in store.calls] == [PART, PART]
-    store.replies.pop()(TokenLease(0, 7.0, 1))
-    assert limit.admit("k", 0.0).wait == 7.0
-    assert limit.wait("k", 1.0) == 6.0
-    assert limit.admit("k", 7.0).allowed
-    limit.spend("k", 7.0, -1)
-    assert len(limit) == 1
-
-
-def test_memory_is_bounded() -> None:
-    limit = SharedRateLimit("l", SLOW, 100, Script(), "p")
-    for number in range(1000):
-        limit.admit(str(number), 0.0)
-    assert len(limit) == len(limit._leases) == 100
-
-
-def test_only_a_store_of_many_processes_shares() -> None:
-    assert not isinstance(MemoryStore(lambda: 0.0), SharedTokens)
 
 
 async def test_nodes_count_one_address_together(redis_shelf: Shelf) -> None:
