@@ -8,13 +8,15 @@ REPLACES = 5.0
 """The default of `replaces`: the seconds between two polls of a client without pushhub."""
 # A second is measured over several, since a budget may be spent unevenly within one.
 WINDOW = 5.0
+# The tokens of so many seconds may be spent together: `BURST_SECONDS` of the hub.
+BURST = 0.2
 
 now = time.monotonic
 
 
 def allowed(clients: int) -> float:
     """The requests in one window that an origin may receive for so many clients."""
-    return max(FETCH_RATE, clients / REPLACES) * WINDOW
+    return max(FETCH_RATE, clients / REPLACES) * (WINDOW + BURST)
 
 
 def fullest(times: list[float]) -> int:

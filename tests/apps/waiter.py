@@ -65,18 +65,22 @@ class Waiters:
         self._news = [asyncio.create_task(waiter.news()) for waiter in waiters]
         self.began = 0.0
 
-    async def change(self) -> list[float]:
-        """Change the resource; the seconds after which each client was told."""
+    async def change(self, *, again: bool = False) -> list[float]:
+        """Change the resource; the seconds after which each client was told. With `again` it waits
+        for the next news then, as clients do.
+        """
         early = [task.result() for task in self._news if task.done()]
         assert not early, f"told of a change that there was not: {early[0]}"
         await asyncio.to_thread(self._poll.change, self._stage.place)
         changed = time.monotonic()
 
-        async def told(task: asyncio.Task[Response]) -> float:
+        async def told(waiter: Waiter, task: asyncio.Task[Response]) -> float:
             await task
+            if again:
+                waiter.send()
             return time.monotonic() - changed
 
-        return await asyncio.gather(*map(told, self._news))
+        return await asyncio.gather(*map(told, self._waiters, self._news))
 
     async def leave(self) -> None:
         for task in self._news:
@@ -133,7 +137,7 @@ async def crowd(
         together.began = began
         try:
             await asyncio.sleep(seconds)
-            delays = await together.change()
+            delays = await together.change(again=True)
         finally:
             await together.leave()
         return stage.relay.since(opened), delays

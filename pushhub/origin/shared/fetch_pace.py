@@ -217,7 +217,11 @@ class FetchPace:
                 due=round(budget.due, 2),
                 waiting=budget.waiters,
             )
-        pace.budget = budget
+        before, pace.budget = pace.budget.interval, budget
+        if budget.interval < before:
+            for resource in self._resources():
+                if resource.key.target == target:
+                    resource.hasten(before)
 
     # The other nodes
 

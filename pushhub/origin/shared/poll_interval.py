@@ -112,5 +112,15 @@ class PollInterval:
         )
         return self.problem
 
+    def hastened(self, planned: float, verified: float, before: float, after: float) -> float:
+        """The time of a fetch that is planned, when the least pause has become `after` instead of
+        `before`. `verified` is the time of the last good fetch.
+        """
+        pause = max(self.pause, after)
+        due = planned - (max(self.pause, before) - pause)
+        # The plan may be older than `before`. After a failure the pause counts from the failure.
+        earliest = due if self.is_retrying else verified + pause
+        return min(planned, max(due, earliest))
+
     def __repr__(self) -> str:
         return f"<PollInterval {self.pause:g} s, {self._errors} errors>"

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
 from pushhub.hub.hold import Hold
-from pushhub.hub.wheel import OFF
+from pushhub.hub.wheel import OFF, TICK_SECONDS
 from pushhub.origin.shared.fetch_waiters import FetchWaiter, FetchWaiters, WaiterDecision
 from pushhub.origin.shared.fetcher import Fetched, FetchFailed, Unchanged, Unshareable
 from pushhub.origin.shared.poll_interval import PollInterval
 from pushhub.origin.shared.representation import Representation
-from pushhub.origin.shared.resource_poll import ResourcePoll
+from pushhub.origin.shared.resource_poll import ResourcePolls
 from pushhub.origin.shared.resource_state import ResourceState, fetched_response
 from pushhub.polls.base import NO_HINT
 from pushhub.store.base import StoreError
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from pushhub.polls.base import Hint
     from pushhub.settings.route import Route
 
-# Clients of one resource mostly send the same: the newest tag, and the wait of their library.
-MAX_POLLS = 16
 TOO_SLOW = "The origin did not respond during the wait."
 # After a response that cannot be shared, requests pass through without a fetch for so long.
 PASS_SECONDS = 60.0
@@ -65,7 +63,7 @@ class Resource:
         self._fetching = False
         self._refetch = False  # Whether another fetch follows the one in flight.
         self._waiters = FetchWaiters()
-        self._polls: dict[tuple[WaitCondition, int], ResourcePoll] = {}
+        self._polls = ResourcePolls(self)
         self.passes_until = 0.0
         self._idle_since = 0.0  # When the last waiting request ended; 0 while one waits.
         self.tick = OFF
@@ -171,7 +169,7 @@ class Resource:
         return newest.response(wait_request.wait)
 
     def _park(self, condition: WaitCondition, wait: int) -> Response | Hold:
-        held = self._hub.hold(self._poll(condition, wait))
+        held = self._hub.hold(self._polls.get(condition, wait))
         assert not isinstance(held, Part), "only a stream gets parts as replies"
         if self._idle_since:
             # Its clients were between two polls. The budget of this node may have gone to others.
@@ -182,15 +180,6 @@ class Resource:
         else:
             self._schedule()
         return held
-
-    def _poll(self, condition: WaitCondition, wait: int) -> ResourcePoll:
-        """The poll of all requests with the same condition and wait."""
-        poll = self._polls.get((condition, wait))
-        if poll is None:
-            if len(self._polls) >= MAX_POLLS:
-                self._polls.pop(next(iter(self._polls)))
-            poll = self._polls[condition, wait] = ResourcePoll(self, condition, wait)
-        return poll
 
     def end_of_wait(self, condition: WaitCondition, wait: int | None, hint: Hint) -> Response:
         """The response at the end of a wait without a change, or the error of the last fetch."""
@@ -395,6 +384,15 @@ class Resource:
         paced = max(self.state.interval.pause, self._pace.interval)
         pause = paced if self._is_polled else self.route.linger
         self._hub.wheel.set(self, max(now, min(since, now) + pause))
+
+    def hasten(self, stretched: float) -> None:
+        """Bring the timer of the next fetch forward: the interval of the origin has become shorter
+        than `stretched`, and would otherwise count only after that fetch.
+        """
+        if self.tick and self._is_polled and not self._idle_since:
+            planned, interval = (self.tick - 1) * TICK_SECONDS, self.state.interval
+            due = interval.hastened(planned, self.state.verified, stretched, self._pace.interval)
+            self._hub.wheel.set(self, max(self._hub.now(), due))
 
     def __repr__(self) -> str:
         return f"<Resource {self.key.url} {self.state.newest!r}>"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pushhub.http.response import Response
     from pushhub.origin.shared.condition import WaitCondition
 
+# Clients of one resource mostly send the same: the newest tag, and the wait of their library.
+MAX_POLLS = 16
 # An event carries a whole representation: of several events, the last one counts.
 _LIMIT = 10
 
@@ -107,3 +109,25 @@ class ResourcePoll:
 
 def _has_news(read: Read) -> bool:
     return isinstance(read, Gap) or bool(read.events)
+
+
+class ResourcePolls:
+    """The last polls of a resource: requests with the same condition and wait share one."""
+
+    __slots__ = ("_polls", "_resource")
+
+    def __init__(self, resource: PolledResource) -> None:
+        self._resource = resource
+        self._polls: dict[tuple[WaitCondition, int], ResourcePoll] = {}
+
+    def get(self, condition: WaitCondition, wait: int) -> ResourcePoll:
+        """The poll of a condition and a wait."""
+        poll = self._polls.get((condition, wait))
+        if poll is None:
+            if len(self._polls) >= MAX_POLLS:
+                self._polls.pop(next(iter(self._polls)))
+            poll = self._polls[condition, wait] = ResourcePoll(self._resource, condition, wait)
+        return poll
+
+    def __repr__(self) -> str:
+        return f"<ResourcePolls {len(self._polls)}>"

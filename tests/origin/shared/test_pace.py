@@ -143,6 +143,28 @@ async def test_a_crowd_costs_no_more_than_its_polling() -> None:
 
 
 @virtually
+async def test_a_crowd_that_grows_is_not_left_at_the_pace_of_a_few() -> None:
+    """Many resources have few clients yet: the pace stretches to 20 s. Then the others wait, which
+    makes the budget larger: the next fetches come at its pace, not after 20 s.
+    """
+    async with opened() as front:
+        front.client.seconds = 0.02
+        async with Crowd(front, 200, private=True) as early:
+            await asyncio.sleep(0.01)
+            for waiter in early.waiters[20:]:
+                waiter.task.cancel()
+            await asyncio.sleep(0.3)
+            (pace,) = front.table.pace.origins.values()
+            assert pace.interval > 15
+            async with Crowd(front, 200, private=True) as crowd:
+                await asyncio.sleep(1.2)
+                assert pace.interval < 5.5
+                # The first requests of all have taken the tokens of five seconds.
+                await asyncio.sleep(5)
+                assert await crowd.change(pace.interval + 1.5) > 2
+
+
+@virtually
 async def test_no_resource_starves() -> None:
     """Thirty resources at 2 fetches a second: each has its turn once a round."""
     async with (
