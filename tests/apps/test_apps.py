@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.apps import budget
+from tests.apps.budget import BURST, WINDOW
 from tests.apps.catalogue import APPLICATIONS
 from tests.apps.comparison import differences
 from tests.apps.stage import LATE_SECONDS, Stage, staged
-from tests.apps.waiter import latency, waiting
+from tests.apps.waiter import crowd, latency, waiting
 
 # Of several changes, one that is told in time shows the pace of the hub; the others may have met a
 # busy machine. With a pause that grows with the silence none would be in time.
@@ -24,6 +25,9 @@ TRIES = 4
 LONG_QUIET = 15.0
 CLIENTS = 50
 WATCHED_SECONDS = 3.0
+# One application that is fast enough will do for a crowd; `scripts/apps` takes 2,000 clients.
+CROWDED = "nginx"
+CROWD = 200
 # A busy machine starts devpi-server and a hub in more than a minute.
 pytestmark = pytest.mark.timeout(300)
 
@@ -82,6 +86,14 @@ async def test_the_application_is_asked_within_the_budget(stage: Stage, clients:
         assert len(quiet) <= WATCHED_SECONDS / stage.interval + 1, len(quiet)
         await waiters.change()
     assert budget.fullest(stage.relay.since(waiters.began)) <= budget.allowed(clients)
+
+
+@pytest.mark.parametrize("stage", [CROWDED], indirect=True, scope="module")
+async def test_a_crowd_with_a_resource_each_costs_no_more_than_its_polling(stage: Stage) -> None:
+    times, delays = await crowd(stage, stage.application.polls[0], CROWD, WATCHED_SECONDS)
+    assert budget.fullest(times) <= budget.allowed(CROWD)
+    # The stretched interval is 5.2 s, and the tokens of the first requests are those of 5 s.
+    assert max(delays) <= 2 * WINDOW + BURST + LATE_SECONDS
 
 
 @pytest.mark.parametrize("stage", those("always_new"), indirect=True, scope="module")

@@ -14,6 +14,9 @@ RESERVED = 0.25
 # So the rates of all nodes add up to the budget while they learn of a change one after the other;
 # a feed takes milliseconds.
 GRACE_SECONDS = 0.5
+# A debt above its bound is forgiven after so long: two measurements of the demand, so that a crowd
+# whose first requests made the debt has been counted.
+FORGIVEN_SECONDS = 2.0
 # A sum of fractions may be slightly less than the token that it stands for.
 _TOKEN = 1.0 - 1e-6
 
@@ -25,7 +28,7 @@ class FetchTokens:
     take a token too. Until that debt is paid, paced fetches have a reserve alone.
     """
 
-    __slots__ = ("_at", "_offer", "_offered", "_reserve", "_tokens", "rate")
+    __slots__ = ("_at", "_excess", "_offer", "_offered", "_reserve", "_tokens", "rate")
 
     def __init__(self, rate: float, now: float) -> None:
         self.rate = rate
@@ -36,6 +39,8 @@ class FetchTokens:
         # A larger rate, and since when it is offered.
         self._offer = 0.0
         self._offered = 0.0
+        # Since when the debt is above its bound; None while it is not.
+        self._excess: float | None = None
 
     @property
     def _burst(self) -> float:
@@ -63,7 +68,8 @@ class FetchTokens:
 
     def offer(self, rate: float, now: float, debt_seconds: float) -> bool:
         """Use a new rate: a smaller one immediately, a larger one after `GRACE_SECONDS`. The debt
-        is at most the tokens of `debt_seconds`. Returns whether a larger rate does not count yet.
+        becomes at most the tokens of `debt_seconds`. Returns whether a larger rate does not count
+        yet.
         """
         self._fill(now)
         if rate <= self.rate:
@@ -74,19 +80,24 @@ class FetchTokens:
             self._offer = min(self._offer, rate)
             if now - self._offered >= GRACE_SECONDS:
                 self.rate, self._offer = self._offer, 0.0
-        self._bound(debt_seconds)
+        self._bound(debt_seconds, now)
         return rate > self.rate
 
     def set(self, rate: float, now: float, debt_seconds: float) -> None:
         """Use a new rate immediately, where no other node shares the budget."""
         self._fill(now)
         self.rate, self._offer = rate, 0.0
-        self._bound(debt_seconds)
+        self._bound(debt_seconds, now)
 
-    def _bound(self, debt_seconds: float) -> None:
+    def _bound(self, debt_seconds: float, now: float) -> None:
         self._tokens = min(self._tokens, self._burst)
-        if rate := max(self.rate, self._offer):
-            self._tokens = max(self._tokens, -rate * debt_seconds)
+        rate = max(self.rate, self._offer)
+        if not rate or self._tokens >= -rate * debt_seconds:
+            self._excess = None
+        elif self._excess is None:
+            self._excess = now
+        elif now - self._excess >= FORGIVEN_SECONDS:
+            self._tokens, self._excess = -rate * debt_seconds, None
 
     def _fill(self, now: float) -> None:
         passed, self._at = max(0.0, now - self._at), now

@@ -14,7 +14,13 @@ from pushhub.origin.shared.fetch_budget import (
     seconds_of,
     step_of,
 )
-from pushhub.origin.shared.fetch_tokens import BURST_SECONDS, GRACE_SECONDS, RESERVED, FetchTokens
+from pushhub.origin.shared.fetch_tokens import (
+    BURST_SECONDS,
+    FORGIVEN_SECONDS,
+    GRACE_SECONDS,
+    RESERVED,
+    FetchTokens,
+)
 from pushhub.origin.shared.node_demands import (
     MAX_NODES,
     OWN_SILENT_SECONDS,
@@ -136,13 +142,29 @@ def test_fetches_of_clients_come_first_and_leave_a_reserve() -> None:
     assert 10 * 10 * RESERVED - 1 <= paced <= 10 * 10 * RESERVED + 3
 
 
-def test_a_debt_is_bounded() -> None:
+def indebted(spent: int) -> FetchTokens:
     tokens = FetchTokens(10.0, 0)
-    for _ in range(1000):
+    for _ in range(spent):
         tokens.spend(0)
     tokens.set(10.0, 0, REPLACES)
-    assert taken(tokens, 0, 5) <= 10 * 5 * RESERVED + 1
-    assert taken(tokens, 5.5, 6.5) >= 9
+    return tokens
+
+
+def test_a_debt_is_bounded() -> None:
+    tokens = indebted(1000)
+    seen = taken(tokens, 0, FORGIVEN_SECONDS)
+    tokens.set(10.0, FORGIVEN_SECONDS, REPLACES)
+    end = FORGIVEN_SECONDS + REPLACES
+    assert seen + taken(tokens, FORGIVEN_SECONDS, end) <= 10 * end * RESERVED + 1
+    assert taken(tokens, end + 0.5, end + 1.5) >= 9
+
+
+def test_the_debt_of_a_crowd_is_not_forgiven_before_the_crowd_is_counted() -> None:
+    tokens, seen = indebted(200), 0
+    for second in range(1, 5):
+        tokens.set(40.0, second, REPLACES)
+        seen += taken(tokens, second, second + 1)
+    assert seen <= 40 * 4 * RESERVED + 1
 
 
 def test_a_larger_share_counts_later_and_a_smaller_one_immediately() -> None:
