@@ -135,6 +135,7 @@ class SourceSink:
     def lost(self) -> None:
         """Changes may be missed: all resources of the source may have changed."""
         self._gathered.clear()
+        self._overflow = False
         self._target.notify_all(self._everything)
 
     def close(self) -> None:
