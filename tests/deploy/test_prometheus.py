@@ -45,7 +45,6 @@ def text() -> Iterator[str]:
 
 
 def promtool(*arguments: str, stdin: str = "") -> None:
-    outside.require("prometheus")
     done = subprocess.run(
         [outside.require("promtool"), *arguments],
         input=stdin,
