@@ -193,6 +193,7 @@ PARTS = {
         Part("gitweb", ("/usr/share/gitweb/gitweb.cgi",), debian="gitweb", without="gitweb"),
         Part("nginx", ("/usr/sbin/nginx",), debian="nginx-light", without="nginx's listings"),
         Part("prometheus", ("prometheus",), debian="prometheus", without="Prometheus"),
+        Part("promtool", ("promtool",), debian="prometheus", without="the rules for Prometheus"),
     ]
 }
 

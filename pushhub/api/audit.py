@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -34,9 +35,18 @@ def node_name() -> str:
 
 def audit_log(hub: Hub, settings: Settings, runtime: Runtime) -> AuditLog:
     """The audit log that the settings describe."""
-    append = _channel(hub, settings) if settings.audit_channel else None
+    dropped = {"rate": 0, "file": 0, "channel": 0}
+    append = _channel(hub, settings, dropped) if settings.audit_channel else None
+    make = partial(
+        AuditLog,
+        runtime.clock,
+        runtime.random_bytes,
+        node_name(),
+        append=append,
+        dropped=dropped,
+    )
     if settings.audit_file is None:
-        return AuditLog(runtime.clock, runtime.random_bytes, node_name(), append=append)
+        return make()
     file = AuditFile(settings.audit_file)
 
     def write(line: str) -> None:
@@ -44,9 +54,10 @@ def audit_log(hub: Hub, settings: Settings, runtime: Runtime) -> AuditLog:
             file.write(line)
         except OSError as error:
             # The action has happened: its line goes to the log, and the operator is told why.
+            dropped["file"] += 1
             hub.log.warning(log, "audit.file_failed", error=str(error), line=line)
 
-    return AuditLog(runtime.clock, runtime.random_bytes, node_name(), write=write, append=append)
+    return make(write=write)
 
 
 def audit_append(settings: Settings, line: str) -> Append:
@@ -55,9 +66,10 @@ def audit_append(settings: Settings, line: str) -> Append:
     return Append(AUDIT_CHANNEL, Draft(line.encode()), retention)
 
 
-def _channel(hub: Hub, settings: Settings) -> Callable[[str], None]:
+def _channel(hub: Hub, settings: Settings, dropped: dict[str, int]) -> Callable[[str], None]:
     def settled(outcomes: list[Outcome]) -> None:
         if isinstance(outcomes[0], StoreError):
+            dropped["channel"] += 1
             hub.log.warning(log, "audit.not_stored", error=str(outcomes[0]))
 
     return lambda line: hub.record([audit_append(settings, line)], settled)

@@ -96,6 +96,12 @@ METRICS: tuple[Metric, ...] = (
         lambda service: service.hub.channel_waits,
     ),
     Metric(
+        "pushhub_channel_waits_limit",
+        "The limit of pushhub_channel_waits (max_holds).",
+        "gauge",
+        lambda service: service.hub.max_holds,
+    ),
+    Metric(
         "pushhub_channels",
         "Channels in memory.",
         "gauge",
@@ -152,6 +158,12 @@ METRICS: tuple[Metric, ...] = (
         "Bytes that BOSH sessions hold for their clients.",
         "gauge",
         lambda service: service.session_bytes() if service.session_bytes else 0,
+    ),
+    Metric(
+        "pushhub_bosh_session_limit_bytes",
+        "The limit of pushhub_bosh_session_bytes (bosh_total_bytes).",
+        "gauge",
+        lambda service: service.settings.bosh_total_bytes,
     ),
     Metric(
         "pushhub_xmpp_stalls_total",
@@ -255,6 +267,13 @@ METRICS: tuple[Metric, ...] = (
         "Decisions of shared limits by the local share, while Redis could not be reached.",
         "counter",
         lambda service: service.callers.limits.degraded,
+    ),
+    Metric(
+        "pushhub_audit_dropped_total",
+        "Lines that the audit log left out or could not write, by reason.",
+        "counter",
+        lambda service: service.audit.dropped,
+        "reason",
     ),
     Metric(
         "pushhub_store_seconds",

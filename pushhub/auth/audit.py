@@ -105,6 +105,8 @@ class AuditLog:
         node: the name of this machine.
         write: receives each line, without a newline; by default the logger `pushhub.audit`.
         append: receives each line too, for the audit channel; None if there is none.
+        dropped: counts the lines that are lost, by reason; `rate` are those that were left out
+            because there were too many.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class AuditLog:
         *,
         write: Callable[[str], None] = _lines.info,
         append: Callable[[str], None] | None = None,
+        dropped: dict[str, int] | None = None,
     ) -> None:
         self._clock = clock
         self._random_bytes = random_bytes
@@ -125,6 +128,7 @@ class AuditLog:
         self._process = RateLimit(PROCESS_RATE, 2)
         self._users = RateLimit(USER_RATE, MAX_NETWORKS)
         self._suppressed = 0
+        self.dropped = {"rate": 0} if dropped is None else dropped
         # Action, actor and target of repeated actions → the time of the line.
         self._repeats: OrderedDict[tuple[str, str, str], float] = OrderedDict()
 
@@ -155,7 +159,7 @@ class AuditLog:
         if repeats and self._is_repeated((action, by, target), now):
             return
         if actor.is_user and not self._users.admit(by, now).allowed:
-            self._suppressed += 1
+            self._suppress()
             return
         self._record(action, actor, target, target_type, outcome, reason, detail, now)
 
@@ -244,13 +248,17 @@ class AuditLog:
         network = client_network(actor.address) or f"{actor.type}:{actor.id}"
         budget = LIMITED if reason == LIMITED else "credential"
         if not self._networks.admit(network, now).allowed or self._process.wait(budget, now):
-            self._suppressed += 1
+            self._suppress()
             return
         # The order is that of the failregex in deploy/fail2ban: the address comes first.
         named = {_NAMED[actor.type]: _clipped(actor.id, MAX_ID_BYTES)} if actor.id else {}
         log.warning(REFUSED_ACTION, client=actor.address, **named, reason=reason)
         size = self._record(action, actor, target, target_type, "refused", reason, "", now)
         self._process.spend(budget, now, size + EVENT_BYTES + len(json.dumps(named)))
+
+    def _suppress(self) -> None:
+        self._suppressed += 1
+        self.dropped["rate"] += 1
 
     def _is_repeated(self, key: tuple[str, str, str], now: float) -> bool:
         repeats = self._repeats

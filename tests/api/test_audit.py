@@ -6,16 +6,22 @@ import asyncio
 import json
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pushhub.api.audit import audit_log
 from pushhub.api.endpoints import ROUTES
 from pushhub.api.grip import GRIP_ROUTES
 from pushhub.app import create_app
+from pushhub.auth.audit import AuditActor
+from pushhub.hub.hub import Hub
+from pushhub.runtime import Runtime
 from pushhub.settings import Settings
+from pushhub.store.base import Append, Outcome, StoreUnavailable
+from pushhub.store.memory import MemoryStore
 from tests.api.test_auth import ADMIN, KEYS, READER, SECRET, bearer, token
 from tests.serving import Server, fresh, serve
 
@@ -276,3 +282,18 @@ async def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> No
     with serve("front", audit_file=str(tmp_path / "none" / "audit.log")) as server:
         assert (await server.ask("DELETE", "/v1/channels/nothing")).status == 404
         server.output.find(re.compile(r'"event": "audit.file_failed"'), 20)
+        assert await server.metric('pushhub_audit_dropped_total{reason="file"}') == 1
+
+
+class FullStore(MemoryStore):
+    """A store without room."""
+
+    def append(self, appends: Sequence[Append], done: Callable[[list[Outcome]], None]) -> None:
+        done([StoreUnavailable("The disk is full.", "disk-full")] * len(appends))
+
+
+async def test_a_line_that_the_store_does_not_accept_is_counted() -> None:
+    settings = Settings(dev=True, store="memory://", audit_channel=True)
+    audit = audit_log(Hub(FullStore(lambda: 1e9)), settings, Runtime())
+    audit.record("channel.delete", AuditActor("local"), "a")
+    assert audit.dropped == {"rate": 0, "file": 0, "channel": 1}

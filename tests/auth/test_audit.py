@@ -146,6 +146,7 @@ def test_a_flood_of_one_network_is_sampled(written: Written) -> None:
     written.now += NETWORK_RATE.interval
     written.log.refuse(AuditActor("none", "", "2001:db8::1"), "unauthorized")
     assert written.records()[-1]["suppressed"] == 1000 - NETWORK_RATE.burst
+    assert written.log.dropped == {"rate": 1000 - NETWORK_RATE.burst}
 
 
 def test_a_flood_of_many_networks_is_sampled(written: Written) -> None:
@@ -183,6 +184,7 @@ def test_actions_of_a_user_are_sampled(written: Written) -> None:
     written.now += 1
     written.log.record("channel.delete", user, "mine:1")
     assert written.records()[-1]["suppressed"] == 5000 - USER_RATE.burst
+    assert written.log.dropped == {"rate": 5000 - USER_RATE.burst}
     admin = actor_of(Grant(manage=Patterns(["*"]), subject="ops", expires=2e9), "192.0.2.1")
     before = len(written.lines)
     for _ in range(5000):
