@@ -106,7 +106,7 @@ PARTS = {
             "nginx",
             ("nginx", "/usr/sbin/nginx"),
             debian="nginx-light",
-            without="pages of other origins in front of nginx",
+            without="nginx as a proxy, as an application, and in front of pages of other origins",
         ),
         Part(
             "cors-express",
@@ -191,7 +191,6 @@ PARTS = {
         Part("apache", ("/usr/sbin/apache2",), debian="apache2-bin", without="Apache's WebDAV"),
         Part("etcd", ("etcd",), debian="etcd-server", without="etcd"),
         Part("gitweb", ("/usr/share/gitweb/gitweb.cgi",), debian="gitweb", without="gitweb"),
-        Part("nginx", ("/usr/sbin/nginx",), debian="nginx-light", without="nginx's listings"),
         Part("prometheus", ("prometheus",), debian="prometheus", without="Prometheus"),
         Part("promtool", ("promtool",), debian="prometheus", without="the rules for Prometheus"),
     ]

@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     assert imported(source) == names
 
 
-def fast(folder: Path, text: str) -> str:
+def fast(folder: Path, text: str, *more: str) -> str:
     """The output of the fast lane on one test module."""
     (folder / "test_one.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-p", "tests.lanes", "--fast", "-q", "-rA", "-p"]
     command += ["no:cacheprovider", "--rootdir", str(folder), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run([*command, *more], capture_output=True, text=True, cwd=ROOT)
     return done.stdout
 
 
@@ -78,3 +78,25 @@ def test_a_room_below_its_floor_is_found() -> None:
     assert below(good) == []
     assert below(good | {"log": FLOORS["log"] - 0.1}) == ["log"]
     assert below({room: value for room, value in good.items() if room != "log"}) == ["log"]
+
+
+def test_a_bound_of_time_does_not_hold_under_coverage(tmp_path: Path) -> None:
+    """Coverage makes a test several times slower."""
+    busy = """
+import time
+
+def test_it():
+    end = time.process_time() + 3.1
+    while time.process_time() < end:
+        pass
+"""
+    assert "1 passed" in fast(tmp_path, busy, "--cov=pushhub/log", "--cov-report=")
+
+
+def test_the_whole_run_ends_with_the_floors() -> None:
+    """A part of it does not: a floor is that of all tests of a room."""
+    lines = (ROOT / "scripts" / "test").read_text().splitlines()
+    at = lines.index("  .venv/bin/python -m tests.floors || status=1")
+    assert lines[at - 1] == "if [ ${#arguments[@]} = 0 ]; then"
+    assert "pytest -n" in lines[at - 2]
+    assert lines[-1] == 'exit "$status"'

@@ -1,10 +1,13 @@
-"""The files of the pages: read from the package and compressed once, at the start."""
+"""The files of the pages: read from the package at the start, and compressed once, when the first
+client accepts that.
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import re
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -84,15 +87,18 @@ def static(content: bytes, media_type: str, *, headers: Mapping[str, str]) -> En
     """
     digest = hashlib.sha256(content).hexdigest()[:20]
     plain = (content, {**headers, "etag": f'"{digest}"', "vary": "Accept-Encoding"})
-    packed = plain
-    if len(content) >= LEAST_TO_COMPRESS:
+
+    @cache
+    def packed() -> tuple[bytes, dict[str, str]]:
+        if len(content) < LEAST_TO_COMPRESS:
+            return plain
         # Each coding is a representation with a tag of its own (RFC 9110 §8.8.3.3).
         own = {"etag": f'"{digest}-gzip"', "content-encoding": "gzip"}
-        packed = (gzip.compress(content, 9, mtime=0), {**plain[1], **own})
+        return gzip.compress(content, 9, mtime=0), {**plain[1], **own}
 
     async def page(request: Request) -> Response:
         gzipped = accepts_gzip(request.headers.get("accept-encoding"))
-        body, fields = packed if gzipped else plain
+        body, fields = packed() if gzipped else plain
         condition = request.headers.get("if-none-match", "")
         if condition.strip() == "*" or fields["etag"] in _TAG.findall(condition):
             kept = {name: value for name, value in fields.items() if name != "content-encoding"}

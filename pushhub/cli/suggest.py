@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from pushhub.cli.config import Json
-from pushhub.cli.routes import Headers, parse_request
+from pushhub.cli.routes import Headers, app, parse_request
 from pushhub.cli.tail import printable
 from pushhub.cli.terminal import FAILED, USAGE, fail, say, say_json
 
@@ -27,6 +27,7 @@ _DEFAULTS = ((b"User-Agent", b"pushhub"), (b"Accept", b"*/*"))
 Urls = Annotated[list[str], typer.Argument(help="The URLs of the API, as its clients use them.")]
 
 
+@app.command("suggest", short_help="Print the routes lines that suit an API.")
 def suggest_routes(
     url: Urls,
     header: Headers = None,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pushhub.auth.api_keys import new_secret, secret_hash
+from pushhub.cli.commands import COMMANDS
 from tests.arch.sources import ROOT
 from tests.serving import Output
 
@@ -89,6 +90,25 @@ def test_the_version_is_printed_without_the_command_line() -> None:
     version, modules = done.stdout.split("\n", 1)
     assert re.fullmatch(r"pushhub \d+\.\d+\.\d+\S*", version)
     assert not {"typer", "pydantic", "orjson"} & set(modules.split())
+
+
+def test_a_command_imports_no_other_command() -> None:
+    """The modules of all commands take longer than the start of a hub."""
+    code = (
+        "import sys; sys.argv = ['pushhub', 'serve', '--help']\n"
+        "from pushhub.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print('modules', *sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    text, modules = done.stdout.rsplit("\nmodules", 1)
+    assert "serve [OPTIONS]" in text
+    found = {name for name in modules.split() if name.startswith("pushhub.")}
+    others = {entry.module for entry in COMMANDS.values()} - {"serve"}
+    assert not {f"pushhub.cli.{module}" for module in others} & found
+    assert not {name for name in found if name.split(".")[1] in ("advice", "bench", "doctor")}
 
 
 @pytest.mark.parametrize("name", LEAN_HUBS)

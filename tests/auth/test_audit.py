@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pushhub import telemetry
 from pushhub.auth.audit import (
     MAX_REPEATS,
+    MAX_TARGET_BYTES,
     NETWORK_RATE,
     PROCESS_RATE,
     REPEAT_SECONDS,
@@ -27,7 +28,7 @@ from pushhub.auth.audit_file import AuditFile
 from pushhub.http.problem import PROBLEMS, Problem
 from pushhub.http.request import Request
 from pushhub.log.channel import Patterns
-from pushhub.log.grant import Grant
+from pushhub.log.grant import EVERYTHING, NOTHING, Grant
 
 MAX_LINE_BYTES = 4096
 
@@ -226,6 +227,7 @@ def test_the_file_is_private_and_follows_a_rotation(tmp_path: Path) -> None:
     path.rename(tmp_path / "audit.log.1")
     file.write("3")
     assert (path.read_text(), (tmp_path / "audit.log.1").read_text()) == ("3\n", "1\n2\n")
+    assert repr(file) == f"<AuditFile {path}>"
 
 
 def test_the_file_is_no_link_of_another_user(tmp_path: Path) -> None:
@@ -233,3 +235,81 @@ def test_the_file_is_no_link_of_another_user(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="link"):
         AuditFile(str(tmp_path / "link")).write("x")
     assert not (tmp_path / "passwd").exists()
+
+
+def test_a_record_has_the_origin_of_an_action_and_no_secret() -> None:
+    manage, some = Patterns(["*"]), Patterns(["mine:*"])
+    for grant, type_, id, is_user in (
+        (None, "none", "", False),
+        (NOTHING, "none", "", False),
+        (EVERYTHING, "local", "", False),
+        (Grant(manage=some, subject="back end"), "key", "back end", False),
+        (Grant(manage=some, subject="ann", expires=2e9), "token", "ann", True),
+        (Grant(manage=manage, subject="ops", expires=2e9), "token", "ops", False),
+    ):
+        assert actor_of(grant, "192.0.2.1", "r-1") == AuditActor(
+            type_, id, "192.0.2.1", "r-1", is_user=is_user
+        )
+
+
+def test_a_request_gets_an_id_by_which_its_lines_are_found(written: Written) -> None:
+    request = Request("GET", "/v1/channels", "", {}, client="192.0.2.1")
+    written.log.refused(Problem("unauthorized", "no"), request)
+    assert request.id == "00" * 8
+    kept = Request("GET", "/v1/channels", "", {}, client="192.0.2.1")
+    kept.id = "of the proxy"
+    written.log.refused(Problem("unauthorized", "no"), kept)
+    actors = [record["actor"] for record in written.records()]
+    assert actors == [
+        {"type": "none", "id": "", "address": "192.0.2.1", "request_id": id}
+        for id in ("00" * 8, "of the proxy")
+    ]
+
+
+@pytest.mark.parametrize("slug", PROBLEMS)
+def test_a_management_request_that_fails_early_is_recorded(written: Written, slug: str) -> None:
+    """Such as one with an invalid body. Its refusal is recorded as one, and those that have no
+    right to manage leave nothing: their number has no bound."""
+    request = Request("POST", "/v1/revocations", "a=secret", {}, b"body", client="192.0.2.1")
+    for grant in (None, NOTHING, Grant(read=Patterns(["*"]), subject="reader", expires=2e9)):
+        request.grant = grant
+        written.log.failed(Problem(slug, "secret detail"), request, "credential.revoke")
+    assert not written.lines
+    request.grant = Grant(manage=Patterns(["*"]), subject="ops")
+    written.log.failed(Problem(slug, "secret detail"), request, "credential.revoke")
+    if PROBLEMS[slug][0] in (401, 403, 429):
+        assert not written.lines
+        return
+    (record,) = written.records()
+    assert (record["action"], record["outcome"], record["reason"]) == (
+        "credential.revoke",
+        "failed",
+        slug,
+    )
+    assert record["target"] == {"type": "request", "id": "POST /v1/revocations"}
+    assert "secret" not in written.lines[0]
+
+
+def test_a_line_goes_to_the_audit_channel_too() -> None:
+    lines: list[str] = []
+    appended: list[str] = []
+    log = AuditLog(lambda: 1.8e9, bytes, "node-1", write=lines.append, append=appended.append)
+    log.record("node.reload", AuditActor("signal"), outcome="failed", detail="The file is gone.")
+    assert appended == lines
+    record = json.loads(lines[0])
+    assert (record["target"], record["detail"]) == (None, "The file is gone.")
+    assert repr(log) == "<AuditLog of node-1>"
+
+
+@pytest.mark.parametrize("unit", ["a", "\u202e", "\U0001f525", '"'])
+def test_a_long_name_is_cut_between_characters(written: Written, unit: str) -> None:
+    """Cut within an escape it would be no JSON, or another character."""
+    name = unit * 5000
+    written.log.record("a.b", AuditActor("account", name), name)
+    (record,) = written.records()
+    target = record["target"]
+    assert isinstance(target, dict)
+    kept = target["id"].removesuffix("...")
+    assert name.startswith(kept)
+    size = len(json.dumps(kept)) - 2
+    assert MAX_TARGET_BYTES - 15 <= size <= MAX_TARGET_BYTES

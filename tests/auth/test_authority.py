@@ -5,10 +5,14 @@ from pydantic import SecretStr
 
 from pushhub.auth import Authenticator
 from pushhub.auth.api_keys import new_secret, secret_hash
+from pushhub.auth.grip_signature import GripKey
+from pushhub.auth.jwks import Jwks
+from pushhub.auth.revocation import Revocation, RevocationKind, Revocations
 from pushhub.http.problem import Problem
 from pushhub.http.request import Request
 from pushhub.log.grant import EVERYTHING, NOTHING, Action, Grant, grant_from_claim
 from pushhub.settings import ApiKey, Namespace, Settings, TokenKey
+from tests.auth.provider import ED, RSA, jwk, key_set, token
 from tests.auth.signing import NOW, OTHER_SECRET, SECRET, sign
 
 KEY = new_secret()
@@ -232,3 +236,121 @@ def test_operators_pages_need_an_admin() -> None:
 
 def test_it_shows_what_it_holds() -> None:
     assert repr(authority()) == "<Authenticator <ApiKeys 1> <Tokens 1 keys, 0 remembered>>"
+
+
+def test_a_request_for_any_channel_needs_a_list_that_is_not_empty() -> None:
+    reader = grant_from_claim({"read": ["a:*"]}, "ann", NOW + 60)
+    authority(Settings()).require_any(reader, Action.READ)
+    authority().require_any(NOTHING, Action.READ)  # It may be a public channel.
+    with pytest.raises(Problem, match="To read any channel, send an API key") as no_credential:
+        authority(Settings()).require_any(NOTHING, Action.READ)
+    assert no_credential.value.status == 401
+    with pytest.raises(Problem, match="cannot publish to any channel: its 'publish' list") as empty:
+        authority().require_any(reader, Action.PUBLISH)
+    assert empty.value.status == 403
+    ended = grant_from_claim({"publish": ["*"]}, "ann", NOW)
+    with pytest.raises(Problem):
+        authority().require_any(ended, Action.PUBLISH)
+
+
+def test_a_page_that_is_public_is_still_for_operators_to_act_on() -> None:
+    public = authority(Settings(metrics_public=True))
+    public.require_operator(EVERYTHING)
+    for grant, status in ((NOTHING, 401), (grant_from_claim({"manage": ["news:*"]}), 403)):
+        with pytest.raises(Problem, match="do this") as caught:
+            public.require_operator(grant)
+        assert caught.value.status == status
+
+
+# -- reloads and revocations ---------------------------------------------------
+
+
+def header(text: str) -> Request:
+    return Request("GET", "/", headers={"authorization": f"Bearer {text}"})
+
+
+def test_a_reload_ends_the_grants_of_removed_keys_and_admits_new_ones() -> None:
+    auth = authority()
+    by_key, by_token = auth.grant(header(KEY)), auth.grant(header(TOKEN))
+    assert by_key.basis is not None
+    assert by_token.basis is not None
+    assert auth.basis(by_key.basis.id) is by_key.basis
+    assert auth.basis(by_token.basis.id) is by_token.basis
+    assert auth.basis("unknown") is None
+    other = new_secret()
+    auth.configure(
+        Settings(
+            api_keys=[ApiKey(name="other", sha256=secret_hash(other), read=["*"])],
+            token_keys=[TokenKey(algorithm="HS256", key=SecretStr(OTHER_SECRET.decode()))],
+        )
+    )
+    assert by_key.has_ended(NOW)
+    assert by_token.has_ended(NOW)
+    assert auth.basis(by_key.basis.id) is None
+    for gone in (KEY, TOKEN):
+        with pytest.raises(Problem) as caught:
+            auth.grant(header(gone))
+        assert caught.value.status == 401
+    assert auth.grant(header(other)).subject == "other"
+    assert auth.grant(header(sign(key=OTHER_SECRET, sub="new"))).subject == "new"
+    with pytest.raises(Problem):
+        auth.require(NOTHING, Action.READ, "open:1")  # No longer public.
+
+
+GRIP_SECRET = "a secret of 32 bytes or more, shared"
+
+
+@pytest.mark.parametrize(
+    ("entry", "credential"),
+    [
+        (Revocation(RevocationKind.KEY, "back end", NOW, None), KEY),
+        (
+            Revocation(RevocationKind.TOKEN, "t-1", NOW, NOW + 60),
+            sign(jti="t-1", sub="ann", pushhub=CLAIM),
+        ),
+        (
+            Revocation(RevocationKind.TOKEN, "g-1", NOW, NOW + 60),
+            sign(key=GRIP_SECRET.encode(), jti="g-1", iss="a publisher"),
+        ),
+    ],
+    ids=["key", "token", "GRIP"],
+)
+def test_a_revoked_credential_is_refused_and_said_so(entry: Revocation, credential: str) -> None:
+    revocations = Revocations(lambda: NOW)
+    grip = GripKey(GRIP_SECRET, "pushhub", lambda: NOW, revocations)
+    auth = Authenticator(SETTINGS, lambda: NOW, grip, revocations)
+    grant = auth.grant(header(credential))
+    revocations.take(entry.shard, revocations.value(entry.shard, b"", entry))
+    for each in revocations.in_use():
+        revocations.mark(each)
+    assert grant.has_ended(NOW)
+    with pytest.raises(Problem, match="revoked") as caught:
+        auth.grant(header(credential))
+    assert caught.value.status == 401
+
+
+def test_of_two_reasons_that_of_a_configured_key_is_said() -> None:
+    """A token fits neither the token keys nor GRIP's secret."""
+    expired = sign(key=GRIP_SECRET.encode(), iss="a publisher", exp=int(NOW) - 5)
+    for settings, why in ((SETTINGS, "signature is not that of any"), (Settings(), "expired at")):
+        grip = GripKey(GRIP_SECRET, "pushhub", lambda: NOW)
+        with pytest.raises(Problem, match=why):
+            Authenticator(settings, lambda: NOW, grip).grant(header(expired))
+
+
+def test_a_client_whose_key_is_being_read_tries_again() -> None:
+    jwks = Jwks(lambda: NOW, 60)
+    auth = Authenticator(Settings(), lambda: NOW, jwks=jwks)
+    unknown = token(RSA[0], "one", exp=NOW + 60, aud=None)
+    with pytest.raises(Problem) as caught:
+        auth.grant(header(unknown))
+    assert caught.value.slug == "keys-pending"
+    assert dict(caught.value.headers)[b"retry-after"] == b"1"
+    with pytest.raises(Problem) as caught:
+        auth.basis("of a ticket")
+    assert caught.value.slug == "keys-pending"
+    jwks.replace(key_set(jwk(RSA[0], "one"), jwk(ED, "two")))
+    grant = auth.grant(header(unknown))
+    assert grant.allows(Action.READ, "a")
+    assert grant.basis is not None
+    assert auth.basis(grant.basis.id) is grant.basis

@@ -184,3 +184,62 @@ def test_the_busiest_client_of_a_limit() -> None:
     count.acquire("a", 2)
     count.acquire("b", 3)
     assert count.busiest() == ("b", 3)
+
+
+def test_a_limit_that_is_off_admits_and_remembers_nothing() -> None:
+    all_limits, _, lines = limits(subject_requests=Limit(rate=0))
+    all_limits.spend("subject-requests", "s", 1e9)
+    assert all_limits.admit("subject-requests", "s", 1e9) is None
+    assert all_limits.check("subject-requests", "s") is None
+    assert all_limits.state("subject-requests", "s") is None
+    assert not lines.lines
+    assert repr(all_limits) == "<Limits 0 refused>"
+
+
+def test_a_check_takes_no_token() -> None:
+    all_limits, clock, _ = limits(subject_creations=Limit(rate=1, burst=1))
+    for _ in range(10):
+        assert all_limits.check("subject-creations", "s") is None
+    all_limits.spend("subject-creations", "s", 3)
+    refusal = all_limits.check("subject-creations", "s")
+    assert refusal is not None
+    assert refusal.seconds == 3
+    clock.now += 3
+    assert all_limits.check("subject-creations", "s") is None
+    assert repr(all_limits) == "<Limits 1 refused>"
+
+
+class Away:
+    """A store that does not reply."""
+
+    def take_tokens(self, key: str, numbers: Any, process: str, done: Any) -> None:
+        done(None)
+
+
+def test_a_reload_keeps_the_debts_of_a_shared_rate() -> None:
+    clock = Clock()
+    own = {"address-requests": Limit(rate=1, burst=100)}
+    shared = Limits(
+        Settings(limits=own), clock, lambda low, high: low, Lines(), tokens=Away(), process="p"
+    )
+    assert shared.degraded == 0
+    for _ in range(50):
+        assert shared.admit("address-requests", "a") is None
+    assert shared.degraded > 0, "the store is away, so the process decides by its own share"
+    before = shared.rates["address-requests"]
+    shared.configure(Settings(limits={"address-requests": Limit(rate=2, burst=40)}))
+    assert shared.rates["address-requests"] is before
+    assert shared.admit("address-requests", "a", 40) is not None
+    # Without sharing it is a rate of the process.
+    shared.configure(Settings(limits=own, limits_shared=False))
+    assert isinstance(shared.rates["address-requests"], RateLimit)
+    assert shared.degraded == 0
+
+
+def test_a_stranger_does_not_grow_the_memory_of_a_count() -> None:
+    count = CountLimit(1)
+    for number in range(1000):
+        assert count.acquire(str(number))
+        assert not count.acquire(str(number))
+        count.release(str(number))
+    assert repr(count) == "<CountLimit 1 for each of 0 keys>"

@@ -1,9 +1,10 @@
 import pytest
 
+from pushhub.auth.revocation import Revocation, RevocationKind, Revocations
 from pushhub.auth.tickets import MAX_TICKET_BYTES, Tickets
 from pushhub.http.problem import Problem
 from pushhub.log.channel import Patterns
-from pushhub.log.grant import EVERYTHING, NOTHING, Action, Grant
+from pushhub.log.grant import EVERYTHING, NOTHING, Action, Basis, Grant
 from tests.auth.signing import NOW, OTHER_SECRET, SECRET, sign
 
 GRANT = Grant(Patterns(["news:*"]), Patterns(["news:*"]), Patterns(["*"]), "ann", NOW + 600)
@@ -79,3 +80,48 @@ def test_a_guessable_secret_is_refused() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         tickets(b"short")
     assert repr(tickets()) == "<Tickets 30 s>"
+
+
+@pytest.mark.parametrize(
+    ("entry", "ends"),
+    [
+        (Revocation(RevocationKind.TOKEN, "t-1", NOW, NOW + 600), True),
+        (Revocation(RevocationKind.SUBJECT, "ann", NOW, NOW + 600), True),
+        (Revocation(RevocationKind.SUBJECT, "ann", NOW - 20, NOW + 600), False),
+        (Revocation(RevocationKind.TOKEN, "t-2", NOW, NOW + 600), False),
+    ],
+)
+def test_a_revoked_token_opens_no_ticket(entry: Revocation, ends: bool) -> None:
+    """Also in another process than the one that minted it."""
+    minting, opening = Revocations(lambda: NOW), Revocations(lambda: NOW)
+    credential = minting.credential(token_id="t-1", subject="ann", issued=NOW - 10)
+    grant = Grant(Patterns(["a"]), subject="ann", expires=NOW + 600, credential=credential)
+    ticket = Tickets(SECRET, 30, revocations=minting).mint(grant, NOW)
+    other = Tickets(SECRET, 30, revocations=opening)
+    opened, _ = other.open(ticket, NOW)
+    assert opened.credential is not None
+    opening.take(entry.shard, opening.value(entry.shard, b"", entry))
+    for each in opening.in_use():
+        opening.mark(each)
+    assert opened.has_ended(NOW) is ends, "the streams that it opened end, too"
+    if ends:
+        with pytest.raises(Problem, match="revoked") as caught:
+            other.open(ticket, NOW)
+        assert caught.value.status == 401
+    else:
+        assert other.open(ticket, NOW)[0] == opened
+
+
+def test_a_ticket_rests_on_the_key_of_its_grant() -> None:
+    basis = Basis("key-1")
+    ticket = tickets().mint(Grant(Patterns(["a"]), subject="back end", basis=basis), NOW)
+    bases = {"key-1": basis}
+    found = Tickets(SECRET, 30, find_basis=bases.get)
+    grant, _ = found.open(ticket, NOW)
+    assert grant.basis is basis
+    basis.ended = True
+    assert grant.has_ended(NOW)
+    del bases["key-1"]
+    with pytest.raises(Problem, match="no longer in the settings") as caught:
+        found.open(ticket, NOW)
+    assert caught.value.slug == "unauthorized"

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 import pytest
@@ -63,13 +63,19 @@ class Files:
         )
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path)
+class Configured(NamedTuple):
+    """A hub, and the files of its settings."""
+
+    server: Server
+    files: Files
 
 
-@pytest.fixture(params=[1, 2])
-def server(request: pytest.FixtureRequest, files: Files, redis_shelf: Shelf) -> Iterator[Server]:
+@pytest.fixture(scope="module", params=[1, 2])
+def configured(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, redis_shelf: Shelf
+) -> Iterator[Configured]:
+    """A hub with one worker, and one with two, for all tests."""
+    files = Files(tmp_path_factory.mktemp("settings"))
     files.write(READER_KEY)
     store = "memory://" if request.param == 1 else redis_shelf.url("valkey9")
     with serve(
@@ -80,7 +86,22 @@ def server(request: pytest.FixtureRequest, files: Files, redis_shelf: Shelf) -> 
         config=str(files.toml),
         api_keys_file=str(files.keys),
     ) as server:
-        yield server
+        yield Configured(server, files)
+
+
+@pytest.fixture
+def files(configured: Configured) -> Files:
+    return configured.files
+
+
+@pytest.fixture
+async def server(configured: Configured) -> Server:
+    """The hub, with the settings of its start and without holds."""
+    server, files = configured
+    files.write(READER_KEY)
+    await reload(server)
+    await server.held(0, authorization=f"Bearer {ADMIN}")
+    return server
 
 
 async def reload(server: Server) -> dict[str, Any]:
@@ -125,7 +146,7 @@ async def test_keys_come_and_go_on_all_workers(server: Server, files: Files) -> 
 
 
 async def test_other_workers_count(server: Server, request: pytest.FixtureRequest) -> None:
-    count = request.node.callspec.params["server"]
+    count = request.node.callspec.params["configured"]
     assert (await reload(server))["workers"] == count
 
 
@@ -301,11 +322,13 @@ async def test_limits_hold_from_the_next_request_on(server: Server, files: Files
 
 async def test_the_signal_is_the_same_reload(server: Server, files: Files) -> None:
     files.write()
+    before = len(server.output.lines)
     server.signal(signal.SIGHUP)
     async with asyncio.timeout(SECONDS):
         while await statuses(server, READER) != {401}:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    told = [json.loads(line) for line in server.output.lines if "settings.changed" in line]
+    lines = server.output.lines[before:]
+    told = [json.loads(line) for line in lines if "settings.changed" in line]
     assert "The API key 'reader' was removed." in [line["change"] for line in told]
 
 

@@ -1,4 +1,4 @@
-"""What a process weighs after it has read much, by every endpoint, from every store.
+"""What a process weighs after it has read much, by every endpoint, on SQLite and Valkey.
 
 The collector of cycles hardly ever runs in a hub (`server/collector.py`), so whatever keeps a page
 in a cycle keeps its megabyte. Here as much is read as would show: five times what the tails may
@@ -6,7 +6,7 @@ keep, which is less here than it is in use.
 
 With a closure in a cycle around each cold read a process on SQLite grows by 14 MiB for feeds and
 20 MiB for polls, one on Valkey by 14 MiB in all. One on the memory store does not, since the log
-itself holds the events: there `test_pages_kept.py` counts the pages.
+itself holds the events: `test_pages_kept.py` counts the pages there.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ async def publish(server: Server, name: str) -> None:
         assert answer.status == 200, answer
 
 
-@pytest.mark.parametrize("store", ["memory", "sqlite", "valkey9"])
+@pytest.mark.parametrize("store", ["sqlite", "valkey9"])
 async def test_read_pages_are_freed(
     store: str,
     tmp_path: Path,
@@ -191,8 +191,7 @@ async def test_read_pages_are_freed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(serving.DRIVERS, "light", ["-c", LIGHT, "serve", "--port", "0"])
-    urls = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/log.db"}
-    url = urls.get(store) or redis_shelf.url(store)
+    url = f"sqlite:///{tmp_path}/log.db" if store == "sqlite" else redis_shelf.url(store)
     with serve(
         "light", url, grip_min_seconds=1, origin=origin, routes=[{"path": "/*", "step": "grip"}]
     ) as server:

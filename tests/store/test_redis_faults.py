@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import signal
 import socket
 import struct
@@ -15,10 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from pushhub.log.cursor import Start
 from pushhub.log.read import Gap, Page
@@ -34,6 +29,7 @@ from pushhub.store.redis import link as redis_link
 from pushhub.store.redis.open import Opener
 from pushhub.store.redis.store import RedisStore
 from pushhub.store.redis.wire import Wire
+from tests.certificates import certificate
 from tests.ports import free_port
 from tests.proxy import Proxy
 from tests.redis_servers import KINDS, Kind, Rack
@@ -390,35 +386,6 @@ def test_addresses_that_cannot_be_read(url: str) -> None:
 
 
 # -- TLS -----------------------------------------------------------------------
-
-
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate for loopback and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(who)
-        .issuer_name(who)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / f"{name}.crt", folder / f"{name}.key"
-    paths[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return paths
 
 
 async def test_tls(rack: Rack, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from tests.xmpp.world import DOMAIN, PASSWORD, Client
 __all__ = ["strict"]
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from types import FrameType
 
     from pushhub.xmpp.sasl import SaslStep
@@ -44,7 +44,7 @@ DELAY = LoginThrottle.delay
 SCRAM = {each.name: each for each in (ScramSha1, ScramSha256, ScramSha512)}
 
 
-def throttle_of(clock: Clock, *proxies: str) -> LoginThrottle:
+def throttle_of(clock: Callable[[], float], *proxies: str) -> LoginThrottle:
     audit = AuditLog(clock, lambda count: bytes(count), "node", write=lambda line: None)
     return LoginThrottle(clock, TrustedProxies(proxies), audit)
 
