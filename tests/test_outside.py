@@ -19,6 +19,11 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outside._version.cache_clear()
 
 
+def test_no_two_parts_have_one_name() -> None:
+    names = [part.name for part in outside.LIST]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_a_part_that_is_there_is_found() -> None:
     assert outside.require("shell").endswith("/sh")
 
