@@ -48,6 +48,20 @@ class OperationSettings(BaseModel):
             "which of them fail, and why.",
         ),
     ] = False
+    # An operator's alert waits for two rounds and a half (150 s): fewer rounds would be noticed
+    # later, and more would notice nothing that a client of the hub does not notice first.
+    canary: Annotated[
+        float,
+        setting(
+            LOGS,
+            "The time between two rounds of the canary, the checks that each process runs on "
+            "itself: at least 1 s; 0 turns it off.",
+            unit="s",
+            ge=0,
+            le=300,
+            reload=True,
+        ),
+    ] = 60.0
     channel_idle_age: Annotated[
         int,
         setting(
@@ -59,6 +73,13 @@ class OperationSettings(BaseModel):
             le=315_360_000,
         ),
     ] = 0
+
+    @field_validator("canary")
+    @classmethod
+    def _is_interval(cls, seconds: float) -> float:
+        if 0 < seconds < 1:
+            raise ValueError("The canary's interval is 1 s at least, or 0.")
+        return seconds
 
     @field_validator("channel_idle_age")
     @classmethod
