@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pushhub.canary.board import CanaryBoard
 from pushhub.canary.check import CHECK_SECONDS, CheckRunner
 from pushhub.canary.log_checks import CHECKS, LogChecks
+from pushhub.canary.origin_checks import OriginCheck, canary_routes
 from pushhub.canary.public_check import PublicCheck
 from pushhub.tasks import TaskSet
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pushhub.api.service import Service
     from pushhub.canary.client import Dial
     from pushhub.settings import Settings
+    from pushhub.settings.route import Route
 
 # Two processes that start together do not check together: the first round is after a random part
 # of the interval, from the half of it on, when a node that has just started is at rest.
@@ -41,6 +43,17 @@ class Canary:
         self._public = PublicCheck(public, prefix)
         self._tasks = TaskSet()
         self._interval = 0.0
+        self._private = private
+        self._routes: dict[str, Route] = {}
+
+    @property
+    def limit(self) -> float:
+        """The seconds after which a check without a result fails."""
+        return self._runner.limit
+
+    @limit.setter
+    def limit(self, seconds: float) -> None:
+        self._runner.limit = seconds
 
     # The figures, for `/metrics`
 
@@ -71,7 +84,8 @@ class Canary:
             return
         interval, self._interval = self._interval, settings.canary
         self._runner.limit = min(CHECK_SECONDS, settings.canary)
-        names = ("listener", *CHECKS) if settings.canary else ()
+        self._routes = canary_routes(settings) if settings.canary else {}
+        names = ("listener", *CHECKS, *self._routes) if settings.canary else ()
         self._board.expect(names, self._service.hub.now())
         if interval != settings.canary:
             self._tasks.cancel()
@@ -89,8 +103,14 @@ class Canary:
 
     async def check(self) -> None:
         """One round."""
-        await self._runner.run("listener", self._public.run())
-        await self._log_checks.run()
+        await asyncio.gather(
+            self._runner.run("listener", self._public.run()),
+            self._log_checks.run(),
+            *(
+                self._runner.run(name, OriginCheck(self._private, route).run())
+                for name, route in self._routes.items()
+            ),
+        )
 
     async def close(self) -> None:
         """End the rounds."""
