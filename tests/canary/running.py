@@ -99,10 +99,10 @@ class Running:
 
 @asynccontextmanager
 async def running(**settings: Any) -> AsyncIterator[Running]:
-    """A hub on a free port."""
+    """A hub on a free port, on a `LossyStore` unless the settings name another store."""
     store = LossyStore()
     given = {"store": "memory://", "dev": True, "drain_seconds": 0, "canary": INTERVAL, **settings}
-    app = App(Settings(**given), store=store)
+    app = App(Settings(**given), store=None if "store" in settings else store)
     server = Server(app, lambda *ports: None)
     config = server.config
     config.load()
