@@ -180,6 +180,8 @@ TEXTS: dict[str, tuple[str, object]] = {
     "worker_start_seconds": ("30", 30.0),
     "ready_writes": ("true", True),
     "canary": ("30", 30),
+    "canary_account": ("canary@localhost", "canary@localhost"),
+    "canary_password": ("secret", "secret"),
     "channel_idle_age": ("86400", 86400),
     "store_may_evict": ("true", True),
     "drain_delay": ("0.5", 0.5),
@@ -281,6 +283,8 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         worker_start_seconds = 30
         ready_writes = true
         canary = 30
+        canary_account = "canary@localhost"
+        canary_password = "secret"
         channel_idle_age = 86400
         limits_shared = false
         store_may_evict = true

@@ -13,10 +13,11 @@ from pushhub.canary.public_check import PublicCheck
 from pushhub.tasks import TaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pushhub.api.service import Service
     from pushhub.canary.client import Dial
+    from pushhub.canary.xmpp_check import XmppCheck
     from pushhub.settings import Settings
     from pushhub.settings.route import Route
 
@@ -44,6 +45,8 @@ class Canary:
         self._tasks = TaskSet()
         self._interval = 0.0
         self._private = private
+        self._prefix = prefix
+        self._xmpp: Callable[[], XmppCheck] | None = None
         self._routes: dict[str, Route] = {}
 
     @property
@@ -85,12 +88,29 @@ class Canary:
         interval, self._interval = self._interval, settings.canary
         self._runner.limit = min(CHECK_SECONDS, settings.canary)
         self._routes = canary_routes(settings) if settings.canary else {}
-        names = ("listener", *CHECKS, *self._routes) if settings.canary else ()
+        self._xmpp = self._xmpp_session(settings) if settings.canary else None
+        xmpp = () if self._xmpp is None else ("xmpp",)
+        names = ("listener", *CHECKS, *xmpp, *self._routes) if settings.canary else ()
         self._board.expect(names, self._service.hub.now())
         if interval != settings.canary:
             self._tasks.cancel()
             if settings.canary:
                 self._tasks.spawn(self._run(settings.canary))
+
+    def _xmpp_session(self, settings: Settings) -> Callable[[], XmppCheck] | None:
+        """Makes the check of each round; None without a domain or a login."""
+        if self._service.bosh is None:
+            return None
+        anonymous = settings.xmpp_anonymous and "ANONYMOUS" in settings.xmpp_mechanisms
+        if settings.canary_account is None and not (anonymous and settings.xmpp_domains):
+            return None
+        # Imported here: other hubs do not need XMPP.
+        from pushhub.canary.xmpp_check import XmppAccount, XmppCheck
+
+        account = XmppAccount(settings.canary_account or "", settings.canary_password or "")
+        domain = account.domain or settings.xmpp_domains[0]
+        random_bytes = self._service.runtime.random_bytes
+        return lambda: XmppCheck(self._private, self._prefix, account, domain, random_bytes)
 
     async def _run(self, interval: float) -> None:
         hub = self._service.hub
@@ -106,6 +126,7 @@ class Canary:
         await asyncio.gather(
             self._runner.run("listener", self._public.run()),
             self._log_checks.run(),
+            *(() if self._xmpp is None else (self._runner.run("xmpp", self._xmpp().run()),)),
             *(
                 self._runner.run(name, OriginCheck(self._private, route).run())
                 for name, route in self._routes.items()

@@ -29,6 +29,7 @@ LOOPS = {
     "canary/feed_check.py:FeedCheck._reach": "an event; the log's end, or the check's 10 s",
     "canary/log_reads.py:CanaryStream.reach": "bytes; the event, or the check's 10 s",
     "canary/log_reads.py:CanaryWait.reach": "an event; the awaited one, or the check's 10 s",
+    "canary/xmpp_check.py:XmppCheck._next": "a response; the element, or the check's 10 s",
     "hub/drain.py:complete_holds": "a step, or a turn of the loop when time is up; no hold is left",
     "hub/subscription.py:Subscription.start": "a hold or 1 s; each round reads on, a drain or "
     "`stop` ends it",

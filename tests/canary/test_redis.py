@@ -43,7 +43,7 @@ async def becomes(server: Server, series: str, value: float) -> None:
     """Wait for a value of a metric."""
     line = re.compile(rf"^{re.escape(series)} {value:g}$", re.MULTILINE)
     async with asyncio.timeout(SECONDS):
-        while not line.search((await server.get("/metrics")).body.decode()):
+        while not line.search((await server.get("/metrics")).body.decode()):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 
