@@ -127,7 +127,7 @@ ROUTES = (
 
 
 class CanaryListener:
-    """What a connection needs, like `Control`: the canary's endpoints, and the origin's routes."""
+    """A listener for its connections, as `Control` is: the canary's endpoints, and the origin."""
 
     # No network leads here, and limits count clients.
     guard = None

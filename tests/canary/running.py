@@ -98,8 +98,8 @@ class Running:
 
 
 @asynccontextmanager
-async def running(**settings: Any) -> AsyncIterator[Running]:
-    """A hub on a free port, on a `LossyStore` unless the settings name another store."""
+async def running(sock: socket.socket | None = None, **settings: Any) -> AsyncIterator[Running]:
+    """A hub on a free port or on `sock`, with a `LossyStore` unless the settings name another."""
     store = LossyStore()
     given = {"store": "memory://", "dev": True, "drain_seconds": 0, "canary": INTERVAL, **settings}
     app = App(Settings(**given), store=None if "store" in settings else store)
@@ -107,15 +107,11 @@ async def running(**settings: Any) -> AsyncIterator[Running]:
     config = server.config
     config.load()
     server.lifespan = config.lifespan_class(config)
-    await server.startup([listening()])
+    await server.startup([sock or bound("127.0.0.1", 0, shares=False)])
     try:
         yield Running(server, store)
     finally:
         await server.shutdown()
-
-
-def listening() -> socket.socket:
-    return bound("127.0.0.1", 0, shares=False)
 
 
 def canary_lines(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.wire import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from pushhub.http.response import Response
     from tests.canary.running import Running
@@ -119,6 +121,16 @@ async def test_a_closed_listener_is_red() -> None:
         assert await hub.red() == {"listener"}
 
 
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "hub.sock")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+        async with running(sock, unix_socket=path) as hub:
+            assert await hub.red() == set()
+            (tmp_path / "hub.sock").unlink()
+            assert await hub.red() == {"listener"}
+
+
 async def published(hub: Running) -> int:
     """The offset of an event of another node's canary."""
     (outcome,) = await hub.hub.recorded(
@@ -178,7 +190,7 @@ async def test_nothing_counts_the_canary() -> None:
         assert sum(stats.hold_seconds.counts) == sum(stats.wake_latency.counts) == 0
 
 
-async def test_nobody_else_has_the_canarys_rights() -> None:
+async def test_no_client_has_the_canarys_rights() -> None:
     async with running() as hub:
         assert await hub.red() == set()
         port = hub.server.servers[0].sockets[0].getsockname()[1]
