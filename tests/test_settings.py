@@ -179,6 +179,9 @@ TEXTS: dict[str, tuple[str, object]] = {
     "worker_hung_seconds": ("20", 20.0),
     "worker_start_seconds": ("30", 30.0),
     "ready_writes": ("true", True),
+    "canary": ("30", 30),
+    "canary_account": ("canary@localhost", "canary@localhost"),
+    "canary_password": ("secret", "secret"),
     "channel_idle_age": ("86400", 86400),
     "store_may_evict": ("true", True),
     "drain_delay": ("0.5", 0.5),
@@ -279,6 +282,9 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         worker_hung_seconds = 20
         worker_start_seconds = 30
         ready_writes = true
+        canary = 30
+        canary_account = "canary@localhost"
+        canary_password = "secret"
         channel_idle_age = 86400
         limits_shared = false
         store_may_evict = true
@@ -388,6 +394,8 @@ def test_other_variables_are_left_alone() -> None:
         ("unix_socket", f'"/{"a" * 103}"', "at most 103 bytes"),
         ("unix_socket_mode", '"0660"', "three octal digits"),
         ("unix_socket_mode", '"rw-"', "three octal digits"),
+        ("canary", "0.5", "1 s at least, or 0"),
+        ("canary", "301", "300"),
         ("channel_idle_age", "86399", "86400 s (a day) at least"),
         ("cors_origins", '["https://a.test/"]', "without a path; not 'https://a.test/'."),
         ("cors_origins", '["a.test"]', "scheme://host"),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pushhub.api.canary_metrics import CANARY_METRICS
 from pushhub.api.metric import Metric, Value
 from pushhub.api.origin_metrics import ORIGIN_METRICS
 from pushhub.hub.stats import Histogram
@@ -328,6 +329,7 @@ METRICS: tuple[Metric, ...] = (
         "histogram",
         lambda service: service.hub.stats.gc_pauses,
     ),
+    *CANARY_METRICS,
     *ORIGIN_METRICS,
     # The names of the official clients, so that common dashboards fit.
     Metric(

@@ -29,14 +29,29 @@ from pushhub.store.base import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pushhub.api.service import Service
     from pushhub.http.request import Request
     from pushhub.log.grant import Grant
-    from pushhub.store.base import Outcome
+    from pushhub.store.base import Outcome, Retention
 
 
 def publish(service: Service, request: Request, grant: Grant, channel: str) -> Hold:
     """Append one event. The response follows the commit of the store."""
+    retention = service.retention(channel)
+    return publish_event(service, request, grant, channel, retention, service.hub.publish)
+
+
+def publish_event(
+    service: Service,
+    request: Request,
+    grant: Grant,
+    channel: str,
+    retention: Retention,
+    door: Callable[[list[Append], Callable[[list[Outcome]], None]], None],
+) -> Hold:
+    """Append the event of a request through a `door` of the hub."""
     service.authority.require(grant, Action.PUBLISH, channel)
     headers = request.headers
     try:
@@ -49,7 +64,7 @@ def publish(service: Service, request: Request, grant: Grant, channel: str) -> H
         key = check_label(_label(headers.get("idempotency-key", "")), "idempotency key")
     except DraftError as error:
         raise Problem("bad-body", str(error)) from None
-    append = Append(channel, draft, service.retention(channel), _expect(request), key)
+    append = Append(channel, draft, retention, _expect(request), key)
     appends = count_publish(request, [append])
     hold = Hold()
 
@@ -63,7 +78,7 @@ def publish(service: Service, request: Request, grant: Grant, channel: str) -> H
             limited = refused_creation(request, appends[0], outcome)
             hold.complete(service.refuse(limited or refusal(channel, outcome)))
 
-    service.hub.publish(appends, done)
+    door(appends, done)
     return hold
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from pushhub.api.bosh_handler import BoshHandler
+    from pushhub.api.canary_metrics import CanaryFigures
     from pushhub.api.reload import ReloadOutcome
     from pushhub.api.revocation_register import RevocationRegister
     from pushhub.api.webhooks import Webhook
@@ -108,6 +109,8 @@ class Service:
     """Notifications of changed resources, where there is an origin."""
     sources: ChangeSources | None = None
     """Databases and files that notify of changes, where there is an origin."""
+    canary: CanaryFigures | None = None
+    """The canary of this process, where a server runs one."""
     sessions: Callable[[], int] | None = None
     """Counts the sessions, where an endpoint has sessions."""
     session_bytes: Callable[[], int] | None = None
@@ -157,6 +160,8 @@ class Service:
         self.webhooks = webhooks_of(settings.sources)
         self.hub.max_holds = settings.max_holds
         self.callers.limits.configure(settings)
+        if self.canary is not None:
+            self.canary.configure(settings)
         for forget in self.forget_rights:
             forget()
 

@@ -8,7 +8,6 @@ uvicorn #251).
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 from typing import TYPE_CHECKING, cast
 
@@ -17,17 +16,21 @@ import uvicorn
 
 from pushhub.app import App, create_app
 from pushhub.auth.audit import AuditActor
+from pushhub.canary.canary import Canary
+from pushhub.canary.listener import CanaryListener
 from pushhub.server import listen_error
 from pushhub.server.banner import banner
 from pushhub.server.collector import CycleCollector
 from pushhub.server.descriptors import DescriptorMonitor
 from pushhub.server.http1.connection import Connection
 from pushhub.server.http1.factory import ConnectionFactory
+from pushhub.server.own_connections import UNIX, PrivateListener, dial_listener
 from pushhub.server.reload import HANGUP
 from pushhub.server.sockets import port_of
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
     from types import FrameType
 
@@ -37,9 +40,6 @@ if TYPE_CHECKING:
     from pushhub.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-# Windows has no Unix sockets here.
-UNIX = getattr(socket, "AF_UNIX", None)
 
 # The time for requests that are not holds, such as a publish, and for their last bytes: enough for
 # a slow phone.
@@ -72,6 +72,7 @@ class Server(uvicorn.Server):
         self._again: asyncio.Task[ReloadOutcome] | None = None
         self._started_callback = started
         self._controls = controls
+        self.canary: Canary | None = None
         config = _config(app)
         self.connection_factory = cast("ConnectionFactory", config.http)
         super().__init__(config)
@@ -105,7 +106,17 @@ class Server(uvicorn.Server):
             if HANGUP is not None:
                 asyncio.get_running_loop().add_signal_handler(HANGUP, self._on_hangup, reload)
         await self._listen_on_control()
+        self.canary = self._start_canary()
         self._started_callback(public, *map(port_of, self._controls[:1]))
+
+    def _start_canary(self) -> Canary:
+        app, sockets = self.app, self.servers[0].sockets
+        listener = CanaryListener(app.service, app.settings, app.endpoints.cors, app.origin)
+        private = PrivateListener(listener, self.config)
+        canary = Canary(app.service, private.dial, lambda: dial_listener(sockets), listener.prefix)
+        canary.configure(app.settings)
+        app.service.canary = canary
+        return canary
 
     async def _listen_early(
         self, sockets: Sequence[socket.socket], host: str, port: int, option: str
@@ -180,6 +191,8 @@ class Server(uvicorn.Server):
         settings, service = self.app.settings, self.app.service
         service.leaving = True
         log.info("server.draining", holds=service.hub.parked)
+        if self.canary is not None:
+            await self.canary.close()
         service.audit.record("server.drain", AuditActor("signal"), target_type="server")
         if not self.force_exit:
             await self._unless_forced(asyncio.sleep(settings.drain_delay))

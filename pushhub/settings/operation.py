@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, field_validator
@@ -11,6 +12,8 @@ from pushhub.settings.field import CHANNELS, LOGS, SERVER, setting
 # A shorter time would act as a retention; a time below 300 s would remove idempotency keys too
 # early.
 LEAST_IDLE_SECONDS = 86_400
+
+_ADDRESS = re.compile(r"[^@/\s]+@[^@/\s]+")
 
 
 class OperationSettings(BaseModel):
@@ -48,6 +51,43 @@ class OperationSettings(BaseModel):
             "which of them fail, and why.",
         ),
     ] = False
+    # An operator's alert waits for two rounds and a half (150 s): fewer rounds would be noticed
+    # later, and more would notice nothing that a client of the hub does not notice first.
+    canary: Annotated[
+        float,
+        setting(
+            LOGS,
+            "The time between two rounds of the canary, the checks that each process runs on "
+            "itself: at least 1 s; 0 turns it off.",
+            unit="s",
+            ge=0,
+            le=300,
+            reload=True,
+        ),
+    ] = 60.0
+    canary_account: Annotated[
+        str | None,
+        setting(
+            LOGS,
+            "The XMPP account of the canary, such as `canary@chat.example.com`, with which each "
+            "process logs in and sends a message to itself. Without it the login is ANONYMOUS, if "
+            "`xmpp_anonymous` allows that.",
+            min_length=3,
+            max_length=1024,
+            reload=True,
+        ),
+    ] = None
+    canary_password: Annotated[
+        str | None,
+        setting(
+            LOGS,
+            "The password of `canary_account`.",
+            secret=True,
+            min_length=1,
+            max_length=1024,
+            reload=True,
+        ),
+    ] = None
     channel_idle_age: Annotated[
         int,
         setting(
@@ -59,6 +99,20 @@ class OperationSettings(BaseModel):
             le=315_360_000,
         ),
     ] = 0
+
+    @field_validator("canary")
+    @classmethod
+    def _is_interval(cls, seconds: float) -> float:
+        if 0 < seconds < 1:
+            raise ValueError("The canary's interval is 1 s at least, or 0.")
+        return seconds
+
+    @field_validator("canary_account")
+    @classmethod
+    def _is_address(cls, address: str | None) -> str | None:
+        if address is not None and not _ADDRESS.fullmatch(address):
+            raise ValueError("The canary's account is an address such as canary@chat.example.com.")
+        return address
 
     @field_validator("channel_idle_age")
     @classmethod

@@ -26,6 +26,9 @@ def _network(text: str) -> str:
 
 Network = Annotated[str, AfterValidator(_network)]
 
+# Each is a check of its own with three series, and a few requests of each process in each round.
+MAX_CANARY_ROUTES = 20
+
 
 class OriginSettings(BaseModel):
     """The settings of the origin; part of `Settings`."""
@@ -213,6 +216,11 @@ class OriginSettings(BaseModel):
             raise ValueError("The port of 'control' is at most 65535.")
         if not _PREFIX.fullmatch(self.prefix):
             raise ValueError("'prefix' is a path such as /_pushhub, without a final slash.")
+        canaries = [(r.host, r.canary) for r in self.routes if r.canary is not None]
+        if len(canaries) > MAX_CANARY_ROUTES:
+            raise ValueError(f"At most {MAX_CANARY_ROUTES} routes have a 'canary'.")
+        if len(set(canaries)) < len(canaries):
+            raise ValueError("Two routes have the same 'canary'; each has its own.")
         names = [source.name for source in self.sources]
         if len(set(names)) < len(names):
             raise ValueError("Two sources have the same name; each has its own.")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from pushhub.http.path_pattern import parse_pattern
+from pushhub.http.path_pattern import parse_pattern, readings
 from pushhub.http.selector import parse_selector
 from pushhub.log.channel import check_name
 
@@ -22,6 +22,7 @@ COOKIE_NAME = re.compile(r"[!#-+\-:<>-~]{1,128}")
 MAX_NAMES = 32
 # Selectors of `ignore`, and of `compare`.
 MAX_SELECTORS = 32
+_CANARY = re.compile(r"/[!$-\[\]-~]*")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 # Methods that write by definition, or whose response is no representation (RFC 9110 §9.3).
 _NO_READS = frozenset({"CONNECT", "DELETE", "HEAD", "OPTIONS", "PATCH", "PUT", "TRACE", "TRACK"})
@@ -280,6 +281,15 @@ class Route(BaseModel):
         ),
     ] = None
 
+    canary: Annotated[
+        str | None,
+        Field(
+            description="The path of a resource, perhaps with a query, that the canary of each "
+            "process requests in each round, without credentials: `/orders/1`.",
+            max_length=1024,
+        ),
+    ] = None
+
     @property
     def longest_pause(self) -> float:
         """The longest pause between two fetches while a request waits."""
@@ -304,7 +314,8 @@ class Route(BaseModel):
             raise ValueError(
                 f"{self.host!r} is no host; write a name without port, *.example.com, or *."
             )
-        names = parse_pattern(self.path).names
+        pattern = parse_pattern(self.path)
+        names = pattern.names
         if self.slowest is not None and self.slowest < self.interval:
             raise ValueError("'slowest' is at least 'interval'.")
         if self.max_age and self.step not in ("poll", "notify"):
@@ -330,6 +341,15 @@ class Route(BaseModel):
             raise ValueError("A route has 'ignore' or 'compare'; 'compare' leaves all else out.")
         if self.cursor == "version" and self.version_field is None:
             raise ValueError("cursor = 'version' needs 'version_field', where the body has it.")
+        if self.canary is not None:
+            # Characters that need no escape as a label of a metric.
+            path = self.canary.partition("?")[0]
+            ways = readings(path) if _CANARY.fullmatch(self.canary) else []
+            if len(ways) != 1 or pattern.values(ways[0]) is None:
+                raise ValueError(
+                    f"'canary' is a path of the route {self.path}, percent-encoded, such as "
+                    f"/orders/1; not {self.canary!r}."
+                )
         if self.channel is not None:
             check_name(self.channel)
             if unknown := sorted(set(re.findall(r"\{(\w+)\}", self.channel)) - set(names)):

@@ -64,6 +64,8 @@ LINES = {
     "auth/jwks_source.py:JwksSource._refresh jwks.refreshed": "a change of the provider's keys",
     "app.py:App.reconfigure settings.reloaded": "one for each reload",
     "api/bosh_handler.py:BoshHandler.handle bosh.refused": "debug: on in a search for a fault",
+    "canary/check.py:_write canary.failed": "a change; one a round for each check",
+    "canary/check.py:_write canary.works_again": "a change; one a round for each check",
     "console/agent.py:ConsoleAgent._reply.settled console.feed_failed": "debug; one for each turn",
     "auth/audit.py:AuditLog.refuse": "`NETWORK_RATE` and `PROCESS_RATE`",
     "xmpp/sasl/login.py:_offered xmpp.unknown_mechanisms": "once in a process",

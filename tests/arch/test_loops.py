@@ -22,6 +22,14 @@ LOOPS = {
     "auth/jwks_source.py:_fetch": "bytes; the response's end, 256 KiB or 10 s",
     "api/revocation_register.py:RevocationRegister._read_changed": "a read, or a pause that "
     "doubles up to 10 s; no value has changed, or the app's end",
+    "canary/canary.py:Canary._run": "the rest of the interval; the drain, or a reload cancels it",
+    "canary/client.py:CanaryClient.receive": "bytes; the response's end, or the check's 10 s",
+    "canary/client.py:CanaryClient.receive_head": "bytes; the head, or the check's 10 s",
+    "canary/client.py:CanaryClient.piece": "bytes; a piece, or the check's 10 s",
+    "canary/feed_check.py:FeedCheck._reach": "an event; the log's end, or the check's 10 s",
+    "canary/log_reads.py:CanaryStream.reach": "bytes; the event, or the check's 10 s",
+    "canary/log_reads.py:CanaryWait.reach": "an event; the awaited one, or the check's 10 s",
+    "canary/xmpp_check.py:XmppCheck._next": "a response; the element, or the check's 10 s",
     "hub/drain.py:complete_holds": "a step, or a turn of the loop when time is up; no hold is left",
     "hub/subscription.py:Subscription.start": "a hold or 1 s; each round reads on, a drain or "
     "`stop` ends it",

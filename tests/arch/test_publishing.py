@@ -21,6 +21,7 @@ RECORDS = {
     "pushhub/api/audit.py": "audit lines, if the store keeps them",
     "pushhub/api/revocation_register.py": "revocations",
     "pushhub/api/tickets.py": "the secret of tickets, and used tickets",
+    "pushhub/canary/listener.py": "events of the canary, published over HTTP",
     "pushhub/cli/audit.py": "audit lines of commands",
     "pushhub/console/agent.py": "requests and replies between the consoles of processes",
     "pushhub/origin/shared/fetch_claims.py": "which node fetches a resource",

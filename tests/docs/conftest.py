@@ -27,7 +27,9 @@ def server() -> Iterator[str]:
     command += ["--store", "memory://", "--drain-seconds", "0"]
     # What the developer has set is no part of what the documents promise.
     env = {name: value for name, value in os.environ.items() if not name.startswith("PUSHHUB_")}
-    # Its metrics have a series for each namespace with a limit.
+    # Its metrics have a series for each check of the canary, after the first round.
+    env["PUSHHUB_CANARY"] = "1"
+    # They have a series for each namespace with a limit.
     env["PUSHHUB_NAMESPACES"] = '{"news": {"retained_bytes": 1000000000}}'
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
     assert process.stdout is not None

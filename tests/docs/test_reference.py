@@ -13,6 +13,7 @@ from pushhub.api.grip import GRIP_ROUTES
 from pushhub.app import create_app
 from pushhub.http.problem import PROBLEMS, TYPE_PREFIX
 from pushhub.settings import Settings
+from tests.waiting import block_until
 
 ROOT = Path(__file__).parents[2]
 DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
@@ -81,10 +82,16 @@ def test_the_documents_name_no_other_problem() -> None:
     assert not set(named) - PROBLEMS.keys()
 
 
+def exposition(server: str) -> str:
+    with urllib.request.urlopen(f"{server}/metrics") as response:
+        text: str = response.read().decode()
+    return text
+
+
 @pytest.fixture
 def metrics(server: str) -> dict[str, Metric]:
-    with urllib.request.urlopen(f"{server}/metrics") as response:
-        families = list(text_string_to_metric_families(response.read().decode()))
+    block_until(lambda: 'pushhub_canary_seconds{check="value"}' in exposition(server), 30)
+    families = list(text_string_to_metric_families(exposition(server)))
     # The parser takes a counter's `_total` off.
     return {one.name + "_total" * (one.type == "counter"): one for one in families}
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pushhub.api.control import Control
     from pushhub.app import App
     from pushhub.auth.caller import Caller
+    from pushhub.canary.listener import CanaryListener
     from pushhub.http.byte_budget import ByteLease
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.interfaces import (
@@ -60,7 +61,7 @@ class ConnectionContext:
     server_state: ServerState
     app_state: dict[str, Any]
 
-    def __init__(self, app: App | Control) -> None:
+    def __init__(self, app: App | Control | CanaryListener) -> None:
         self.endpoints = app.endpoints
         self.service = app.service
         self.hub = app.service.hub

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
     from pushhub.api.control import Control
     from pushhub.app import App
+    from pushhub.canary.listener import CanaryListener
 
 
 class ConnectionFactory:
     """The connections of one listener, with their reader and writer."""
 
-    def __init__(self, app: App | Control) -> None:
+    def __init__(self, app: App | Control | CanaryListener) -> None:
         self.context = ConnectionContext(app)
         self.context.reader = RequestReader(self.context)
         self.context.writer = ResponseWriter(self.context)
