@@ -185,6 +185,7 @@ PARTS = {
             lock="tests/peers/bosh",
             without="Strophe.js, stanza.io, Converse.js",
         ),
+        Part("helm", (), setup="tests/deploy/helm/setup", without="the Helm chart, rendered"),
         Part("apps", (), setup="tests/apps/setup", without="the applications of PyPI"),
         Part("js-apps", (), lock="tests/apps/js", without="the applications of npm"),
         # The programs alone: a service that Debian's package would start is not started.
