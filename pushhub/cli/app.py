@@ -5,6 +5,7 @@ import typer
 from pushhub import __version__
 from pushhub.cli import (
     bench,
+    capacity,
     config,
     delete,
     doctor,
@@ -43,6 +44,9 @@ app.command(epilog=_EPILOG, cls=GroupedCommand, short_help="Let a hub read its s
     reload.reload
 )
 app.command(epilog=_EPILOG, cls=GroupedCommand)(bench.bench)
+app.command(epilog=_EPILOG, cls=GroupedCommand, short_help="Estimate what a load needs.")(
+    capacity.capacity
+)
 app.command(
     epilog=_EPILOG, cls=GroupedCommand, short_help="Check the settings, the machine and the store."
 )(doctor.doctor)

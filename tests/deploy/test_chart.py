@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import pushhub
+from pushhub.capacity.model import Workload, estimate
 from pushhub.settings import Settings, load
 from pushhub.settings.secret_files import FILE_FORMS
 from tests.deploy import chart
@@ -413,6 +414,17 @@ def test_pods_are_added_by_a_metric_that_exists(helm: Helm) -> None:
     assert metric["pods"]["target"] == {"type": "AverageValue", "averageValue": "10800"}
     name = metric["pods"]["metric"]["name"]
     assert f"| `{name}` | gauge |" in (ROOT / "docs" / "metrics.md").read_text()
+
+
+def test_a_pod_has_the_memory_of_its_holds(helm: Helm) -> None:
+    """The load is the one of `pushhub capacity --holds 10800`."""
+    holds = json.loads((chart.CHART / "values.yaml").read_text().split("holds: ")[1].split()[0])
+    need = estimate(Workload(holds=holds, channels=1000, publishes=10.0, event_bytes=1000))
+    resources = Rendered(helm, {}).container["resources"]
+    assert need.process_mib < int(resources["requests"]["memory"].removesuffix("Mi"))
+    assert need.process_mib * 2 < int(resources["limits"]["memory"].removesuffix("Gi")) * 1024
+    assert need.cores < int(resources["requests"]["cpu"].removesuffix("m")) / 1000
+    assert (need.processes, need.notes) == (1, ())
 
 
 def test_two_releases_live_in_one_namespace(helm: Helm) -> None:
