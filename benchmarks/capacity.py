@@ -168,7 +168,7 @@ def measure() -> None:
     with hub() as (running, _):
         target = running.target()
         held(target)
-        say(f"process_mib {target.rss() / 1024:.1f}")
+        say(f"empty_mib {target.rss() / 1024:.1f}")
     first = fill(2000, 1, 100) / 2000
     small, large = fill(20, 200, 100) / 4000, fill(20, 200, 1000) / 4000
     say(f"redis_channel_bytes {first:.0f} (a channel with its first event)")

@@ -40,7 +40,7 @@ _IDLE = "python -m benchmarks idle --servers front --repeat 1"
 _CAPACITY = "python -m benchmarks.capacity measure"
 
 PROCESS_MIB = Figure(
-    81.0, "MiB", "a process on Redis, without clients", BUSY, _CAPACITY, "process_mib"
+    81.0, "MiB", "a process on Redis, without clients", BUSY, _CAPACITY, "empty_mib"
 )
 HOLD_KIB = Figure(
     1.80,
