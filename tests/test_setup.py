@@ -18,6 +18,7 @@ import pytest
 from tests import outside
 
 ROOT = outside.ROOT
+OUTSIDE = ("examples", "apps", "atheris", "schemathesis", "helm")
 SETUP = ["pyproject.toml", "README.md", "LICENSE", "scripts/setup"]
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(\[[^]]+\])?==(\S+)( ; .+?)? \\$", re.MULTILINE)
 # A release that the world publishes after the lock was made.
@@ -31,6 +32,7 @@ def git_locks() -> list[str]:
         "requirements-pip.txt",
         "examples/requirements.txt",
         "tests/apps/python.txt",
+        "tests/deploy/helm/charts.txt",
         "tests/fuzz/atheris.txt",
         "tests/node.txt",
         "tests/openapi/schemathesis.txt",
@@ -47,7 +49,7 @@ def installed() -> dict[tuple[str, str], Distribution]:
     folders = [
         str(folder)
         for venv in (
-            *(ROOT / ".outside" / name for name in ("examples", "apps", "atheris", "schemathesis")),
+            *(ROOT / ".outside" / name for name in OUTSIDE),
             Path(sys.prefix),
         )
         for folder in venv.glob("lib/python3*/site-packages")

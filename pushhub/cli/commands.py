@@ -33,6 +33,7 @@ COMMANDS = {
     "delete": CommandEntry("delete", "delete"),
     "reload": CommandEntry("reload", "reload", "Let a hub read its settings again."),
     "bench": CommandEntry("bench", "bench"),
+    "capacity": CommandEntry("capacity", "capacity", "Estimate what a load needs."),
     "doctor": CommandEntry("doctor", "doctor", "Check the settings, the machine and the store."),
     "try": CommandEntry(
         "trial", "try_api", "Compare polling with waiting on your own API.", is_grouped=False

@@ -46,6 +46,7 @@ LINES = {
     "store/redis/link.py:RedisLink._lost_commands redis.lost": "one a connection, see `_keep`",
     "store/redis/link.py:RedisLink._lost_feed redis.lost": "one a connection, see `_keep`",
     "store/redis/link.py:_log_refusal redis.refused": "a RefusalLog counts it",
+    "store/redis/link.py:_log_unreadable redis.unreadable": "a RefusalLog counts it",
     "store/redis/sentinel.py:Sentinels._learn sentinel.switched": "one for each failover",
     "store/redis/sentinel.py:Sentinels._listen sentinel.failed": "a pause that doubles, up to 5 s",
     "store/redis/sentinel.py:Sentinels._listen sentinel.unreachable": "debug; the same pause",

@@ -10,6 +10,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "ARCHITECTURE.md",
     ROOT / "SECURITY.md",
+    ROOT / "deploy" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 ROOMS = {path.name for path in (ROOT / "pushhub").iterdir() if path.is_dir()}

@@ -7,8 +7,10 @@ disconnected, and its messages of a channel count only after Redis has confirmed
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
+from pushhub.log.event import Event
 from pushhub.store.base import StoreUnavailable
 from pushhub.store.redis.frame import DELETED, channel_of, topics, unpack_message
 from pushhub.store.redis.wire import Reply, Wire
@@ -77,6 +79,7 @@ class Feed:
         database: the logical database of the events.
         complete: called when a new connection has confirmed every subscription. It has
             to call `restore` at a time when the log can be read.
+        unreadable: gets the name of a channel whose message could not be read.
     """
 
     def __init__(
@@ -85,9 +88,11 @@ class Feed:
         listener: Listener,
         database: int,
         complete: Callable[[], None],
+        unreadable: Callable[[str], None] = lambda channel: None,
     ) -> None:
         self._loop = loop
         self._listener = listener
+        self._unreadable = unreadable
         self._topics = topics(database)
         self._complete = complete
         self._wire: FeedWire | None = None
@@ -190,7 +195,14 @@ class Feed:
         if payload == DELETED:
             self._listener.forget(channel)
         else:
-            self._listener.wake(unpack_message(channel, payload))
+            try:
+                event = unpack_message(channel, payload)
+            except (ValueError, struct.error):
+                # The sender has another version. An event of no epoch follows no tail, so the hub
+                # reads the log.
+                self._unreadable(channel)
+                event = Event(channel, "", 0, b"")
+            self._listener.wake(event)
 
     def _check_complete(self) -> None:
         if self.whole and not self.is_live:

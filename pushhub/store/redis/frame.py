@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pushhub.log.event import Draft
 
 EPOCH_KEY = b"ph:epoch"
-# How keys and values are written, as the data says it itself. Another format is another number.
+# How keys, values and messages are written, as the data says itself. Another format has another
+# number.
 FORMAT = 1
 NAMES_KEY = b"ph:names"
 # Rates: the limit and the hash of its subject follow.

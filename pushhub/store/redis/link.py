@@ -88,6 +88,7 @@ class RedisLink:
         self.feed: Feed
         self._feed_wire: FeedWire | None = None
         self._refusals = RefusalLog(_log_refusal)
+        self._unreadable = RefusalLog(_log_unreadable)
         self._unanswered = 0
         self._closing: asyncio.Event | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,7 +104,9 @@ class RedisLink:
             StoreError: a connection cannot be opened; the sentence says why.
         """
         self._loop = asyncio.get_running_loop()
-        self.feed = Feed(self._loop, listener, self._opener.database, self._restore)
+        self.feed = Feed(
+            self._loop, listener, self._opener.database, self._restore, self._note_unreadable
+        )
         if self._opener.sentinels is not None:
             # First, so that no failover passes between the connection and the subscription.
             self._opener.sentinels.watch(self._leave)
@@ -159,6 +162,7 @@ class RedisLink:
             if wire is not None:
                 wire.abort()
         self._refusals.close()
+        self._unreadable.close()
         await self._opener.close()
 
     @property
@@ -265,6 +269,7 @@ class RedisLink:
                     if wire is not None:
                         wire.excuse(stalled)
             self._refusals.expire(now)
+            self._unreadable.expire(now)
             commands, feed = self._commands, self._feed_wire
             if commands and commands.silent_for(now) > COMMAND_SECONDS + self._patience:
                 commands.abort()
@@ -313,6 +318,9 @@ class RedisLink:
             self._refusals.note(_reason(text), text, self._loop.time())
         return StoreUnavailable(f"Redis refused the command: {text[:200]}", _reason(text))
 
+    def _note_unreadable(self, channel: str) -> None:
+        self._unreadable.note("format", channel, self._loop.time())
+
     async def call(self, command: Command) -> Reply:
         """The reply to a command.
 
@@ -341,6 +349,10 @@ class RedisLink:
 
 def _log_refusal(reason: str, text: str, count: int) -> None:
     log.error("redis.refused", reason=reason, error=text[:200], count=count)
+
+
+def _log_unreadable(reason: str, channel: str, count: int) -> None:
+    log.warning("redis.unreadable", reason=reason, channel=channel[:200], count=count)
 
 
 def _reason(text: str) -> str:
