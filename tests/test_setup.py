@@ -31,6 +31,7 @@ def git_locks() -> list[str]:
         "requirements-pip.txt",
         "examples/requirements.txt",
         "tests/apps/python.txt",
+        "tests/deploy/caddy.txt",
         "tests/fuzz/atheris.txt",
         "tests/node.txt",
         "tests/openapi/schemathesis.txt",
