@@ -1,7 +1,7 @@
 """The proxies of `deploy/proxies`, started with the committed files.
 
-A test changes only what belongs to a machine: ports, addresses of hubs, certificates, users and folders.
-`Proxy.changes` has every change, and each must be found in the file.
+A test changes only what belongs to a machine: ports, addresses of hubs, certificates, users and
+folders. `Proxy.changes` has every change, and each must be found in the file.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ PROXIES = {
             ("run", "--adapter", "caddyfile", "--config", "{file}"),
             {
                 **_HUBS,
-                "\tgrace_period 90s": "\tgrace_period 1s\n\tadmin off\n\tauto_https disable_redirects"
-                "\n\tpersist_config off",
+                "\tgrace_period 90s": "\tgrace_period 1s\n\tadmin off\n\tpersist_config off"
+                "\n\tauto_https disable_redirects",
                 "push.example.org {": "https://:<port> {\n\tbind 127.0.0.1"
                 "\n\ttls <folder>/cert.pem <folder>/key.pem",
             },
@@ -127,6 +127,10 @@ class _TlsClient(Client):
     async def leave(self) -> None:
         """Leave without the goodbye of TLS, which would wait for that of the proxy."""
         self.writer.transport.abort()
+
+
+# Those that every run of the tests starts.
+NAMES = ["nginx", "haproxy", "caddy"]
 
 
 @dataclass(slots=True)
@@ -194,8 +198,8 @@ def run_proxy(
         program = str(Path(program) / proxy.program)
     port, own = free_port(), folder / f"{proxy.name}-{hubs[0]}-{short}"
     own.mkdir()
-    for file in ("cert.pem", "key.pem", "both.pem"):
-        (own / file).write_bytes((folder / file).read_bytes())
+    for name in ("cert.pem", "key.pem", "both.pem"):
+        (own / name).write_bytes((folder / name).read_bytes())
     values = {
         "port": port,
         "redirect": free_port(),
@@ -205,7 +209,7 @@ def run_proxy(
         # Workers of another user could not write into a folder of the tests.
         "nginx_user": "user root;" if os.geteuid() == 0 else "",
     }
-    file, log = own / proxy.file, own / "log"
+    file, log = own / Path(proxy.file).name, own / "log"
     file.write_text(proxy.text(values, short=short))
     with log.open("wb") as sink:
         process = subprocess.Popen(
@@ -238,12 +242,12 @@ def run_proxy(
 
 @contextmanager
 def run_proxies(
-    names: list[str], folder: Path, hubs: tuple[int, int], *, short: bool = False
+    proxies: list[Proxy], folder: Path, hubs: tuple[int, int], *, short: bool = False
 ) -> Iterator[dict[str, RunningProxy]]:
     """Proxies of several kinds in front of the same hubs."""
     tls = Certificate(folder).tls
     with ExitStack() as stack:
         yield {
-            name: stack.enter_context(run_proxy(PROXIES[name], folder, tls, hubs, short=short))
-            for name in names
+            proxy.name: stack.enter_context(run_proxy(proxy, folder, tls, hubs, short=short))
+            for proxy in proxies
         }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,19 @@ if TYPE_CHECKING:
     from tests.faults.nodes import Node
     from tests.wire import Client, Response
 
-POLLERS = 10
-PUBLISHERS = 4
 # Each publisher's pause between two events.
 PAUSE_SECONDS = 0.1
-# The pause between two hubs, as any deployment has one. The hub that came back must be in use again.
+# The pause between two hubs: the hub that came back must be in use again.
 BETWEEN_SECONDS = 2.0
 WAIT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The number of clients of each proxy."""
+
+    pollers: int = 10
+    publishers: int = 4
 
 
 @dataclass
@@ -35,6 +42,10 @@ class Tally:
     events: int = 0
     errors: list[str] = field(default_factory=list)
 
+    def kinds(self) -> dict[str, int]:
+        """How often each kind of error happened."""
+        return dict(Counter(" ".join(error.split()[:2]) for error in self.errors))
+
     def __str__(self) -> str:
         return (
             f"{self.proxy}: {self.requests} requests, {self.events} events,"
@@ -42,16 +53,19 @@ class Tally:
         )
 
 
-async def restart_under_load(nodes: list[Node], proxies: list[RunningProxy]) -> list[Tally]:
+async def restart_under_load(
+    nodes: list[Node], proxies: list[RunningProxy], clients: Clients | None = None
+) -> list[Tally]:
     """Restart both hubs while every proxy has pollers and publishers."""
+    clients = clients or Clients()
     tallies = [Tally(proxy.name) for proxy in proxies]
     ending = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for proxy, tally in zip(proxies, tallies, strict=True):
             load = _Load(proxy, tally, ending)
-            for number in range(POLLERS):
-                group.create_task(load.poll(f"rolling-{proxy.name}-{number % PUBLISHERS}"))
-            for number in range(PUBLISHERS):
+            for number in range(clients.pollers):
+                group.create_task(load.poll(f"rolling-{proxy.name}-{number % clients.publishers}"))
+            for number in range(clients.publishers):
                 group.create_task(load.publish(f"rolling-{proxy.name}-{number}"))
         try:
             await asyncio.sleep(BETWEEN_SECONDS)

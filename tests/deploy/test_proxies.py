@@ -1,4 +1,4 @@
-"""Every proxy of deploy/proxies with its committed file, in front of two real hubs on one Valkey."""
+"""Every proxy of deploy/proxies with its committed file, in front of two hubs on one Valkey."""
 
 import asyncio
 import json
@@ -8,23 +8,22 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-
 from pathlib import Path
 
 import pytest
 
 from tests import outside
 from tests.api.test_bosh import BOSH, XML, creation, poll, sid_of
-from tests.deploy import rolling
-from tests.deploy.proxies import PROXIES, RunningProxy, run_proxies
+from tests.deploy import idle, rolling
+from tests.deploy.proxies import NAMES, PROXIES, RunningProxy, run_proxies
 from tests.faults.nodes import Node
 from tests.redis_servers import KINDS, Rack
 from tests.serving import Server, events_of, fresh, serve
-from tests.wire import Client, EventStream
+from tests.wire import EventStream
 
-NAMES = ["nginx", "haproxy", "caddy"]
+ALL = [PROXIES[name] for name in NAMES]
 SECONDS = 20.0
-# A client that left is noticed within this time, in the best of three tries: the machine may be busy.
+# A client that left is noticed within this time, in the best of three tries on a busy machine.
 NOTICED_SECONDS = 2.0
 # So many requests of a browser wait on one HTTP/2 connection.
 WAITS = 100
@@ -58,12 +57,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         hubs = [stack.enter_context(serve("front", url, access_log=True)) for _ in range(2)]
         ports = (hubs[0].port, hubs[1].port)
         folder = tmp_path_factory.mktemp("proxies")
-        yield Site(hubs, stack.enter_context(run_proxies(NAMES, folder, ports)))
+        yield Site(hubs, stack.enter_context(run_proxies(ALL, folder, ports)))
 
 
 @pytest.fixture(params=NAMES)
 def proxy(request: pytest.FixtureRequest, site: Site) -> RunningProxy:
     return site.proxies[request.param]
+
+
+def _curl(*arguments: str) -> subprocess.Popen[str]:
+    command = [outside.require("curl"), "--silent", "--insecure", "--max-time", "60", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def test_every_file_of_the_folder_is_tested() -> None:
@@ -168,14 +172,9 @@ async def test_a_hundred_waits_on_one_connection_over_http_2(
 ) -> None:
     channel = fresh()
     urls = f"https://localhost:{proxy.port}{events_of(channel)}?since=now&wait=50&n=[1-{WAITS}]"
-    process = subprocess.Popen(
-        [
-            *(outside.require("curl"), "--silent", "--insecure", "--http2", "--parallel"),
-            *("--parallel-max", str(WAITS), "--output", "/dev/null", "--max-time", "60"),
-            *("--write-out", "%{http_code} %{http_version} %{num_connects}\n", urls),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
+    process = _curl(
+        *("--http2", "--parallel", "--parallel-max", str(WAITS), "--output", "/dev/null"),
+        *("--write-out", "%{http_code} %{http_version} %{num_connects}\n", urls),
     )
     try:
         await site.held(WAITS)
@@ -183,7 +182,7 @@ async def test_a_hundred_waits_on_one_connection_over_http_2(
         output, _ = await asyncio.to_thread(process.communicate, timeout=SECONDS)
     finally:
         process.kill()
-        process.wait()
+        await asyncio.to_thread(process.communicate)
     lines = [line.split() for line in output.splitlines()]
     assert [line[:2] for line in lines] == [["200", "2"]] * WAITS
     assert sum(int(line[2]) for line in lines) == 1, "more than one connection"
@@ -194,15 +193,14 @@ async def test_a_client_that_leaves_is_noticed(
     site: Site, proxy: RunningProxy, version: str
 ) -> None:
     url = f"https://localhost:{proxy.port}{events_of(fresh())}?since=now&wait=50"
-    command = [outside.require("curl"), "--silent", "--insecure", f"--{version}", url]
     seconds = []
     for _ in range(3):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        process = _curl(f"--{version}", url)
         try:
             await site.held(1)
         finally:
             process.terminate()
-            process.wait()
+            await asyncio.to_thread(process.communicate)
         seconds.append(await site.held(0))
         if seconds[-1] < NOTICED_SECONDS:
             return
@@ -221,7 +219,7 @@ async def test_the_hub_sees_the_address_of_the_client_and_not_what_it_claims(
         client.writer.write(head.encode())
         assert (await asyncio.wait_for(client.reader.readline(), SECONDS)).split()[1] == b"200"
     line = re.compile(rf".*{channel}.*")
-    found = []
+    found: list[re.Match[str]] = []
     end = time.monotonic() + SECONDS
     while not found:
         assert time.monotonic() < end, "no line of the access log"
@@ -249,33 +247,12 @@ async def test_waits_of_55_seconds_get_through_every_proxy(site: Site) -> None:
 
 
 async def test_posts_around_the_idle_times_all_arrive(tmp_path: Path) -> None:
-    """The proxies close idle connections after 0.5 s and the hub after 1 s, in place of 60 and 75."""
-    rounds, together = 20, 20
-
-    async def posts(proxy: RunningProxy) -> list[int]:
-        clients = [await proxy.connect() for _ in range(together)]
-        statuses = []
-        for number in range(rounds):
-            targets = [events_of("races")] * together
-            answers = await asyncio.gather(
-                *(
-                    client.ask("POST", target, body=b"1")
-                    for client, target in zip(clients, targets, strict=True)
-                )
-            )
-            statuses += [answer.status for answer in answers]
-            # Around the proxy's time in even rounds, and around the hub's in odd ones.
-            await asyncio.sleep((0.45, 0.95)[number % 2] + 0.1 * number / rounds)
-        for client in clients:
-            await client.leave()
-        return statuses
-
     with (
         serve("front", keep_alive_seconds=1) as hub,
-        run_proxies(NAMES, tmp_path, (hub.port, hub.port), short=True) as proxies,
+        run_proxies(ALL, tmp_path, (hub.port, hub.port), short=True) as proxies,
     ):
-        for statuses in await asyncio.gather(*map(posts, proxies.values())):
-            assert statuses == [200] * (rounds * together)
+        for statuses in await asyncio.gather(*map(idle.post, proxies.values())):
+            assert statuses == [200] * (idle.ROUNDS * idle.TOGETHER)
 
 
 async def test_a_rolling_restart_under_load_shows_no_error(rack: Rack, tmp_path: Path) -> None:
@@ -283,7 +260,7 @@ async def test_a_rolling_restart_under_load_shows_no_error(rack: Rack, tmp_path:
     nodes = [Node(url, drain_delay=3, drain_seconds=2) for _ in range(2)]
     try:
         await asyncio.gather(*(node.start() for node in nodes))
-        with run_proxies(NAMES, tmp_path, (nodes[0].port, nodes[1].port)) as proxies:
+        with run_proxies(ALL, tmp_path, (nodes[0].port, nodes[1].port)) as proxies:
             tallies = await rolling.restart_under_load(nodes, list(proxies.values()))
     finally:
         for node in nodes:
