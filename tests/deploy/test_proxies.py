@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pushhub.settings import Settings
 from tests import outside
 from tests.api.test_bosh import BOSH, XML, creation, poll, sid_of
 from tests.deploy import idle, rolling
@@ -19,6 +20,7 @@ from tests.deploy.proxies import NAMES, PROXIES, RunningProxy, run_proxies
 from tests.faults.nodes import Node
 from tests.redis_servers import KINDS, Rack
 from tests.serving import Server, events_of, fresh, serve
+from tests.waiting import until
 from tests.wire import EventStream
 
 ALL = [PROXIES[name] for name in NAMES]
@@ -228,6 +230,7 @@ async def test_the_hub_sees_the_address_of_the_client_and_not_what_it_claims(
     assert json.loads(found[0][0])["client"] == "127.0.0.5"
 
 
+@pytest.mark.timeout(180)
 async def test_waits_of_55_seconds_get_through_every_proxy(site: Site) -> None:
     """One test for all, so that the suite waits once."""
 
@@ -246,6 +249,33 @@ async def test_waits_of_55_seconds_get_through_every_proxy(site: Site) -> None:
         assert json.loads(body)["events"] == []
 
 
+def _connections(port: int) -> int:
+    """The number of established connections to a port of 127.0.0.1."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1] == f"0100007F:{port:04X}" and row[3] == "01" for row in rows)
+
+
+async def test_the_proxy_closes_idle_connections_before_the_hub(tmp_path: Path) -> None:
+    # HAProxy has no such time; it looks at a connection before each use.
+    timed = [proxy for proxy in ALL if proxy.short]
+    assert [proxy.name for proxy in timed] == ["nginx", "caddy"]
+    for proxy in timed:
+        (line,) = proxy.short or {}
+        kept = re.search(r"(\d+)s", line)
+        assert kept
+        assert int(kept[1]) < Settings.model_fields["keep_alive_seconds"].default
+    with (
+        serve("front") as hub,
+        run_proxies(timed, tmp_path, (hub.port, hub.port), short=True) as proxies,
+    ):
+        for proxy in proxies.values():
+            async with await proxy.connect() as client:
+                assert (await client.ask("POST", events_of(fresh()), body=b"1")).status == 200
+                assert _connections(hub.port) > 0, "nothing is kept"
+        # The hub itself would close them after 75 s.
+        await until(lambda: not _connections(hub.port), SECONDS)
+
+
 async def test_posts_around_the_idle_times_all_arrive(tmp_path: Path) -> None:
     with (
         serve("front", keep_alive_seconds=1) as hub,
@@ -255,9 +285,11 @@ async def test_posts_around_the_idle_times_all_arrive(tmp_path: Path) -> None:
             assert statuses == [200] * (idle.ROUNDS * idle.TOGETHER)
 
 
+# About 20 s on an idle machine; the bound is for a busy one.
+@pytest.mark.timeout(300)
 async def test_a_rolling_restart_under_load_shows_no_error(rack: Rack, tmp_path: Path) -> None:
     url = rack.start(KINDS["valkey9"]).url()
-    nodes = [Node(url, drain_delay=3, drain_seconds=2) for _ in range(2)]
+    nodes = [Node(url, drain_delay=3, drain_seconds=1) for _ in range(2)]
     try:
         await asyncio.gather(*(node.start() for node in nodes))
         with run_proxies(ALL, tmp_path, (nodes[0].port, nodes[1].port)) as proxies:

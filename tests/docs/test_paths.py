@@ -11,6 +11,7 @@ PAGES = [
     ROOT / "ARCHITECTURE.md",
     ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "deploy").rglob("*.md")),
 ]
 ROOMS = {path.name for path in (ROOT / "pushhub").iterdir() if path.is_dir()}
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
