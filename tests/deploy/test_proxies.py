@@ -268,8 +268,8 @@ async def test_the_proxy_closes_idle_connections_before_the_hub(tmp_path: Path) 
         serve("front") as hub,
         run_proxies(timed, tmp_path, (hub.port, hub.port), short=True) as proxies,
     ):
-        for proxy in proxies.values():
-            async with await proxy.connect() as client:
+        for running in proxies.values():
+            async with await running.connect() as client:
                 assert (await client.ask("POST", events_of(fresh()), body=b"1")).status == 200
                 assert _connections(hub.port) > 0, "nothing is kept"
         # The hub itself would close them after 75 s.
