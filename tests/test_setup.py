@@ -33,6 +33,7 @@ def git_locks() -> list[str]:
         "examples/requirements.txt",
         "tests/apps/python.txt",
         "tests/deploy/helm/charts.txt",
+        "tests/deploy/caddy.txt",
         "tests/fuzz/atheris.txt",
         "tests/node.txt",
         "tests/openapi/schemathesis.txt",

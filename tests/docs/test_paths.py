@@ -12,6 +12,7 @@ PAGES = [
     ROOT / "SECURITY.md",
     ROOT / "deploy" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "deploy").rglob("*.md")),
 ]
 ROOMS = {path.name for path in (ROOT / "pushhub").iterdir() if path.is_dir()}
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)

@@ -1,0 +1,303 @@
+"""Every proxy of deploy/proxies with its committed file, in front of two hubs on one Valkey."""
+
+import asyncio
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pushhub.settings import Settings
+from tests import outside
+from tests.api.test_bosh import BOSH, XML, creation, poll, sid_of
+from tests.deploy import idle, rolling
+from tests.deploy.proxies import NAMES, PROXIES, RunningProxy, run_proxies
+from tests.faults.nodes import Node
+from tests.redis_servers import KINDS, Rack
+from tests.serving import Server, events_of, fresh, serve
+from tests.waiting import until
+from tests.wire import EventStream
+
+ALL = [PROXIES[name] for name in NAMES]
+SECONDS = 20.0
+# A client that left is noticed within this time, in the best of three tries on a busy machine.
+NOTICED_SECONDS = 2.0
+# So many requests of a browser wait on one HTTP/2 connection.
+WAITS = 100
+
+
+@dataclass
+class Site:
+    """Proxies in front of two hubs."""
+
+    hubs: list[Server]
+    proxies: dict[str, RunningProxy]
+
+    async def held(self, count: int, seconds: float = SECONDS) -> float:
+        """Wait until the hubs together hold exactly so many requests; the seconds that it took."""
+        begun = time.monotonic()
+        while (found := await self._holds()) != count:
+            assert time.monotonic() - begun < seconds, f"{found} requests are held, not {count}"
+            await asyncio.sleep(0.01)
+        return time.monotonic() - begun
+
+    async def _holds(self) -> int:
+        return sum([int(await hub.metric("pushhub_holds")) for hub in self.hubs])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    rack = Rack()
+    with ExitStack() as stack:
+        stack.callback(rack.close)
+        url = rack.start(KINDS["valkey9"]).url()
+        hubs = [stack.enter_context(serve("front", url, access_log=True)) for _ in range(2)]
+        ports = (hubs[0].port, hubs[1].port)
+        folder = tmp_path_factory.mktemp("proxies")
+        yield Site(hubs, stack.enter_context(run_proxies(ALL, folder, ports)))
+
+
+@pytest.fixture(params=NAMES)
+def proxy(request: pytest.FixtureRequest, site: Site) -> RunningProxy:
+    return site.proxies[request.param]
+
+
+def _curl(*arguments: str) -> subprocess.Popen[str]:
+    command = [outside.require("curl"), "--silent", "--insecure", "--max-time", "60", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_every_file_of_the_folder_is_tested() -> None:
+    folder = outside.ROOT / "deploy" / "proxies"
+    files = {path.name for path in folder.iterdir()} - {"README.md"}
+    assert files == {one.file for one in PROXIES.values()}
+
+
+async def test_a_wait_ends_with_the_event(site: Site, proxy: RunningProxy) -> None:
+    channel = fresh()
+    async with await proxy.connect() as client, await proxy.connect() as publisher:
+        client.send("GET", f"{events_of(channel)}?since=now&wait=50")
+        await site.held(1)
+        answer = await publisher.ask("POST", events_of(channel), body=b'"news"')
+        assert answer.status == 200, answer
+        answer = await client.receive(SECONDS)
+    assert [event["data"] for event in answer.json()["events"]] == ["news"]
+
+
+async def test_a_stream_is_not_held_back_where_all_else_is_compressed(
+    site: Site, proxy: RunningProxy
+) -> None:
+    channel, gzip = fresh(), {"accept-encoding": "gzip"}
+    await site.hubs[0].publish(channel, "x" * 5000)
+    async with await proxy.connect() as client:
+        answer = await client.ask("GET", events_of(channel), gzip)
+        assert answer.headers["content-encoding"] == "gzip"
+        client.send(
+            "GET", f"{events_of(channel)}?since=now", {"accept": "text/event-stream", **gzip}
+        )
+        status, headers = await client.head()
+        assert status == 200
+        assert "content-encoding" not in headers
+        stream = EventStream(client)
+        await stream.next()
+        for number in range(5):
+            await site.hubs[number % 2].publish(channel, number)
+            # Each comes before the next is published: nothing is held back.
+            assert (await stream.next(SECONDS)).data is not None
+    await site.held(0)
+
+
+async def test_bosh(site: Site, proxy: RunningProxy) -> None:
+    fields = {"content-type": XML}
+    async with await proxy.connect() as one, await proxy.connect() as two:
+        answer = await one.ask("POST", BOSH, fields, creation())
+        assert answer.status == 200, answer
+        sid = sid_of(answer)
+        # The features of the stream come with the session or with the first poll.
+        rid = 101
+        if b"mechanism" not in answer.body:
+            answer = await one.ask("POST", BOSH, fields, poll(sid, rid))
+            assert b"mechanism" in answer.body
+            rid += 1
+        one.send("POST", BOSH, fields, poll(sid, rid))
+        await asyncio.sleep(0.1)
+        two.send("POST", BOSH, fields, poll(sid, rid + 1, type="terminate"))
+        for client in (one, two):
+            answer = await client.receive(SECONDS)
+            assert answer.status == 200, answer
+            assert b"item-not-found" not in answer.body
+
+
+async def test_an_upload(proxy: RunningProxy) -> None:
+    """A batch of almost 4 MB; nginx's own limit is 1 MB."""
+    channel, text = fresh(), "x" * 240_000
+    body = json.dumps([{"channel": channel, "data": text}] * 16).encode()
+    async with await proxy.connect() as client:
+        answer = await client.ask("POST", "/v1/publish", body=body)
+        assert answer.status == 200, answer
+    assert [one["offset"] for one in answer.json()["results"]] == list(range(1, 17))
+
+
+async def test_the_hub_refuses_what_is_too_large_and_not_the_proxy(proxy: RunningProxy) -> None:
+    async with await proxy.connect() as client:
+        answer = await client.ask("POST", events_of(fresh()), body=b'"' + b"x" * 5_000_000 + b'"')
+    assert answer.status == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_slash_in_the_name_of_a_channel(site: Site, proxy: RunningProxy) -> None:
+    name = fresh("with")
+    target = f"/v1/channels/{name}%2Fslash%2F%2Ftwice/events"
+    async with await proxy.connect() as client:
+        answer = await client.ask("POST", target, body=b'"here"')
+        assert answer.status == 200, answer
+    answer = await site.hubs[0].get(target)
+    assert [event["data"] for event in answer.json()["events"]] == ["here"]
+    listed = await site.hubs[0].get("/v1/channels?limit=1000")
+    assert f"{name}/slash//twice" in listed.body.decode()
+
+
+async def test_a_long_header_reaches_the_hub(proxy: RunningProxy) -> None:
+    async with await proxy.connect() as client:
+        answer = await client.ask("GET", events_of(fresh()), {"authorization": "x" * 7000})
+    # The hub decides; with `dev` it ignores what is no token.
+    assert answer.status in (200, 401), answer
+
+
+async def test_a_hundred_waits_on_one_connection_over_http_2(
+    site: Site, proxy: RunningProxy
+) -> None:
+    channel = fresh()
+    urls = f"https://localhost:{proxy.port}{events_of(channel)}?since=now&wait=50&n=[1-{WAITS}]"
+    process = _curl(
+        *("--http2", "--parallel", "--parallel-max", str(WAITS), "--output", "/dev/null"),
+        *("--write-out", "%{http_code} %{http_version} %{num_connects}\n", urls),
+    )
+    try:
+        await site.held(WAITS)
+        await site.hubs[0].publish(channel, "for all")
+        output, _ = await asyncio.to_thread(process.communicate, timeout=SECONDS)
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.communicate)
+    lines = [line.split() for line in output.splitlines()]
+    assert [line[:2] for line in lines] == [["200", "2"]] * WAITS
+    assert sum(int(line[2]) for line in lines) == 1, "more than one connection"
+
+
+@pytest.mark.parametrize("version", ["http1.1", "http2"])
+async def test_a_client_that_leaves_is_noticed(
+    site: Site, proxy: RunningProxy, version: str
+) -> None:
+    url = f"https://localhost:{proxy.port}{events_of(fresh())}?since=now&wait=50"
+    seconds = []
+    for _ in range(3):
+        process = _curl(f"--{version}", url)
+        try:
+            await site.held(1)
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.communicate)
+        seconds.append(await site.held(0))
+        if seconds[-1] < NOTICED_SECONDS:
+            return
+    pytest.fail(f"noticed after {seconds} s only")
+
+
+@pytest.mark.parametrize("forged", [1, 2], ids=["one line", "two lines"])
+async def test_the_hub_sees_the_address_of_the_client_and_not_what_it_claims(
+    site: Site, proxy: RunningProxy, forged: int
+) -> None:
+    # The hub trusts all of loopback, so a proxy that appends would let the claim through.
+    channel = fresh("forged")
+    async with await proxy.connect("127.0.0.5") as client:
+        lines = "X-Forwarded-For: 198.51.100.9\r\nX-Forwarded-Proto: ftp\r\n" * forged
+        head = f"GET {events_of(channel)} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"
+        client.writer.write(head.encode())
+        assert (await asyncio.wait_for(client.reader.readline(), SECONDS)).split()[1] == b"200"
+    line = re.compile(rf".*{channel}.*")
+    found: list[re.Match[str]] = []
+    end = time.monotonic() + SECONDS
+    while not found:
+        assert time.monotonic() < end, "no line of the access log"
+        found = [hit for hub in site.hubs for one in hub.output.lines if (hit := line.match(one))]
+        await asyncio.sleep(0.02)
+    assert json.loads(found[0][0])["client"] == "127.0.0.5"
+
+
+@pytest.mark.timeout(180)
+async def test_waits_of_55_seconds_get_through_every_proxy(site: Site) -> None:
+    """One test for all, so that the suite waits once."""
+
+    async def waits(proxy: RunningProxy, target: str) -> tuple[str, int, bytes]:
+        async with await proxy.connect() as client:
+            client.send("GET", target)
+            answer = await client.receive(80)
+        return proxy.name, answer.status, answer.body
+
+    begun = time.monotonic()
+    target = f"{events_of(fresh())}?since=now&wait=55"
+    answers = await asyncio.gather(*(waits(one, target) for one in site.proxies.values()))
+    assert time.monotonic() - begun > 40
+    for name, status, body in answers:
+        assert (name, status) == (name, 200), body
+        assert json.loads(body)["events"] == []
+
+
+def _connections(port: int) -> int:
+    """The number of established connections to a port of 127.0.0.1."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1] == f"0100007F:{port:04X}" and row[3] == "01" for row in rows)
+
+
+async def test_the_proxy_closes_idle_connections_before_the_hub(tmp_path: Path) -> None:
+    # HAProxy has no such time; it looks at a connection before each use.
+    timed = [proxy for proxy in ALL if proxy.short]
+    assert [proxy.name for proxy in timed] == ["nginx", "caddy"]
+    for proxy in timed:
+        (line,) = proxy.short or {}
+        kept = re.search(r"(\d+)s", line)
+        assert kept
+        assert int(kept[1]) < Settings.model_fields["keep_alive_seconds"].default
+    with (
+        serve("front") as hub,
+        run_proxies(timed, tmp_path, (hub.port, hub.port), short=True) as proxies,
+    ):
+        for running in proxies.values():
+            async with await running.connect() as client:
+                assert (await client.ask("POST", events_of(fresh()), body=b"1")).status == 200
+                assert _connections(hub.port) > 0, "nothing is kept"
+        # The hub itself would close them after 75 s.
+        await until(lambda: not _connections(hub.port), SECONDS)
+
+
+async def test_posts_around_the_idle_times_all_arrive(tmp_path: Path) -> None:
+    with (
+        serve("front", keep_alive_seconds=1) as hub,
+        run_proxies(ALL, tmp_path, (hub.port, hub.port), short=True) as proxies,
+    ):
+        for statuses in await asyncio.gather(*map(idle.post, proxies.values())):
+            assert statuses == [200] * (idle.ROUNDS * idle.TOGETHER)
+
+
+# About 20 s on an idle machine; the bound is for a busy one.
+@pytest.mark.timeout(300)
+async def test_a_rolling_restart_under_load_shows_no_error(rack: Rack, tmp_path: Path) -> None:
+    url = rack.start(KINDS["valkey9"]).url()
+    nodes = [Node(url, drain_delay=3, drain_seconds=1) for _ in range(2)]
+    try:
+        await asyncio.gather(*(node.start() for node in nodes))
+        with run_proxies(ALL, tmp_path, (nodes[0].port, nodes[1].port)) as proxies:
+            tallies = await rolling.restart_under_load(nodes, list(proxies.values()))
+    finally:
+        for node in nodes:
+            node.close()
+    for tally in tallies:
+        assert not tally.errors, f"{tally}\n{tally.errors[:20]}"
+        assert tally.events > 0
+        assert tally.requests > 200, tally
