@@ -106,7 +106,7 @@ PARTS = {
             "nginx",
             ("nginx", "/usr/sbin/nginx"),
             debian="nginx-light",
-            without="pages of other origins in front of nginx",
+            without="pages of other origins behind nginx; `doctor --through` nginx",
         ),
         Part(
             "cors-express",
@@ -125,7 +125,7 @@ PARTS = {
             "haproxy",
             ("haproxy", "/usr/sbin/haproxy"),
             debian="haproxy",
-            without="streams through a proxy that compresses",
+            without="streams through a proxy that compresses; `doctor --through` HAProxy",
         ),
         Part(
             "fail2ban",

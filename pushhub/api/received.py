@@ -18,8 +18,8 @@ from pushhub.polls.feed import JSON
 
 if TYPE_CHECKING:
     from pushhub.api.service import Service
+    from pushhub.http.connection_record import ConnectionRecord, SeenConnection
     from pushhub.http.request import Request
-    from pushhub.http.wire import ConnectionRecord, Wire
     from pushhub.log.grant import Grant
 
 # The addresses and ports of one request.
@@ -50,10 +50,8 @@ def received(service: Service, request: Request, grant: Grant) -> Response:
     if wire is not None and peer:
         service.connections.add(wire, peer)
     if (peers := request.query.get("peers")) is not None:
-        wanted = set(peers.split(",", MAX_PEERS)[:MAX_PEERS])
-        body["connections"] = [
-            _shown(record) for record in service.connections.of(wanted.__contains__)
-        ]
+        names = dict.fromkeys(peers.split(",", MAX_PEERS)[:MAX_PEERS])
+        body["connections"] = [_shown(record) for record in service.connections.of(names)]
     if (channel := request.query.get("channel")) is not None:
         try:
             name = public_name(channel)
@@ -64,13 +62,13 @@ def received(service: Service, request: Request, grant: Grant) -> Response:
     return Response(200, (JSON, NO_STORE), orjson.dumps(body))
 
 
-def _peer(wire: Wire) -> str:
+def _peer(wire: SeenConnection) -> str:
     """The address and port of the peer; empty for a Unix socket."""
     name = wire.transport.get_extra_info("peername")
     return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else ""
 
 
-def _version(wire: Wire) -> str:
+def _version(wire: SeenConnection) -> str:
     return "1.0" if wire.head is not None and wire.head.http_1_0 else "1.1"
 
 

@@ -14,10 +14,10 @@ from pushhub.auth.caller import Callers
 from pushhub.auth.limits import Limits
 from pushhub.http.byte_budget import ByteBudget
 from pushhub.http.client_address import counted_network
+from pushhub.http.connection_record import MAX_RECORDS, ConnectionRecords
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem, retry_after
 from pushhub.http.rate_limit_fields import rate_limit_fields
-from pushhub.http.wire import MAX_RECORDS, ConnectionRecords
 from pushhub.hub.hold import Hold
 from pushhub.runtime import Runtime
 from pushhub.store.base import NamespaceFull, SharedTokens, StoreError

@@ -11,7 +11,7 @@ from pushhub.http.client_address import is_loopback
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pushhub.http.wire import Wire
+    from pushhub.http.connection_record import SeenConnection
     from pushhub.log.grant import Grant
 
 # A poll has a handful of parameters; more is a mistake or an attack on the parser.
@@ -69,7 +69,7 @@ class Request:
         """Whether its listener grants it everything."""
         self.caller: Any = None
         """The client as limits count it (`auth/caller.py`); None if they do not concern it."""
-        self.wire: Wire | None = None
+        self.wire: SeenConnection | None = None
         """Its connection, as far as its server has one to show."""
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pushhub.http.wire import ConnectionRecord, ConnectionRecords
+from pushhub.http.connection_record import ConnectionRecord, ConnectionRecords
 from tests.api.test_auth import ADMIN, KEYS, READER, WRITER, bearer
 from tests.serving import Server, events_of, fresh, serve
 
@@ -79,7 +79,7 @@ def test_only_the_last_records_are_kept() -> None:
     wires = [_Wire() for _ in range(3)]
     for number, wire in enumerate(wires):
         records.add(wire, str(number))  # type: ignore[arg-type]
-    assert [record.peer for record in records.of(lambda peer: True)] == ["1", "2"]
+    assert [record.peer for record in records.of("0123")] == ["1", "2"]
     records.add(wires[1], "1")  # type: ignore[arg-type]
     records.add(_Wire(), "3")  # type: ignore[arg-type]
-    assert [record.peer for record in records.of(lambda peer: True)] == ["1", "3"]
+    assert [record.peer for record in records.of("0123")] == ["1", "3"]

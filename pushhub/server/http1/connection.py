@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pushhub.auth.caller import Caller
     from pushhub.http.body import RequestBody
     from pushhub.http.byte_budget import ByteLease
-    from pushhub.http.wire import ConnectionRecord
+    from pushhub.http.connection_record import ConnectionRecord
     from pushhub.server.http1.context import ConnectionContext
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.header_lines import HeaderLines

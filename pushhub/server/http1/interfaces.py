@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pushhub.auth.caller import Caller
     from pushhub.http.body import RequestBody
     from pushhub.http.byte_budget import ByteLease
+    from pushhub.http.connection_record import ConnectionRecord
     from pushhub.http.problem import Problem
     from pushhub.http.response import Part, Response
-    from pushhub.http.wire import ConnectionRecord
     from pushhub.hub.hold import Hold
     from pushhub.hub.stream import EventStream
     from pushhub.server.http1.context import ConnectionContext

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
     class _Transport(Protocol):
         def get_extra_info(self, name: str) -> Any: ...
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_RECORDS = 128
 
 
-class Wire(Protocol):
+class SeenConnection(Protocol):
     """A connection of the hub's own HTTP/1.1 server."""
 
     record: ConnectionRecord | None
@@ -59,7 +59,7 @@ class ConnectionRecords:
         self._limit = limit
         self._records: dict[str, ConnectionRecord] = {}
 
-    def add(self, wire: Wire, peer: str) -> None:
+    def add(self, wire: SeenConnection, peer: str) -> None:
         """Record the end of a connection."""
         if wire.record is None:
             wire.record = ConnectionRecord(peer)
@@ -69,6 +69,6 @@ class ConnectionRecords:
         if len(self._records) > self._limit:
             del self._records[next(iter(self._records))]
 
-    def of(self, wanted: Callable[[str], bool]) -> list[ConnectionRecord]:
-        """The records of the wanted peers."""
-        return [record for peer, record in self._records.items() if wanted(peer)]
+    def of(self, peers: Iterable[str]) -> list[ConnectionRecord]:
+        """The records of these peers, as far as they are kept."""
+        return [self._records[peer] for peer in peers if peer in self._records]
