@@ -19,6 +19,7 @@ from pushhub.cli import (
     suggest,
     tail,
     token,
+    top,
     trial,
     user,
 )
@@ -46,6 +47,9 @@ app.command(epilog=_EPILOG, cls=GroupedCommand)(bench.bench)
 app.command(
     epilog=_EPILOG, cls=GroupedCommand, short_help="Check the settings, the machine and the store."
 )(doctor.doctor)
+app.command(epilog=_EPILOG, cls=GroupedCommand, short_help="Show the figures of nodes, live.")(
+    top.top
+)
 app.command("try", epilog=_EPILOG, short_help="Compare polling with waiting on your own API.")(
     trial.try_api
 )
