@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+# A connection over any distance is made within this time.
+CONNECT_SECONDS = 10.0
 _READ_BYTES = 64 * 1024
 # The largest response of a probe is one event of 256 KiB.
 _MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -94,7 +96,7 @@ class ProbeResponse:
 
 
 class ProbeConnection:
-    """One connection; use as `async with`. Every await is bounded by its caller."""
+    """One connection; use as `async with`. Its caller bounds every request."""
 
     def __init__(self, target: ProbeTarget) -> None:
         self._target = target
@@ -104,9 +106,10 @@ class ProbeConnection:
 
     async def __aenter__(self) -> Self:
         target = self._target
-        self._reader, self._writer = await asyncio.open_connection(
-            target.host, target.port, ssl=target.tls
-        )
+        async with asyncio.timeout(CONNECT_SECONDS):
+            self._reader, self._writer = await asyncio.open_connection(
+                target.host, target.port, ssl=target.tls
+            )
         self.is_open = True
         return self
 

@@ -36,10 +36,12 @@ HEADER_BYTES = (2048, 4096, 7168, 12288)
 LEAVING_SECONDS = 5.0
 FIND_SECONDS = 5.0
 PAUSE_SECONDS = 0.05
-# So many connections of the proxy are recorded; requests that ask for the records use one each.
-CONNECTIONS = 6
-# Questions until the processes that keep the records have responded.
-QUESTIONS = 32
+# So many connections of the proxy are recorded; two rounds of requests that ask for the records
+# leave four of them idle, whichever the proxy uses first.
+CONNECTIONS = 12
+# Requests at the same time, and rounds of them, until the processes in question have responded.
+AT_A_TIME = 4
+ROUNDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,18 +147,16 @@ class Probes:
         return list(await asyncio.gather(*(self._wait(seconds) for _ in range(WAITS))))
 
     async def _wait(self, seconds: int) -> Wait:
-        begun, response = time.monotonic(), ProbeResponse()
+        response = ProbeResponse()
         path = self.channel(":wait") + "/events?since=now"
-        try:
-            response = await ask_once(
-                self.target,
-                "GET",
-                path,
-                [("Prefer", f"wait={seconds}")],
-                seconds=seconds + GRACE_SECONDS,
-            )
-        except (TimeoutError, *BROKEN):
-            pass
+        # A connection that is refused is no end of a wait.
+        async with ProbeConnection(self.target) as connection:
+            begun = time.monotonic()
+            try:
+                async with asyncio.timeout(seconds + GRACE_SECONDS):
+                    response = await connection.ask("GET", path, [("Prefer", f"wait={seconds}")])
+            except (TimeoutError, *BROKEN):
+                pass
         applied = "preference-applied" in response.headers
         return Wait(time.monotonic() - begun, response.status, applied)
 
@@ -200,18 +200,20 @@ class Probes:
 
     async def lasting(self, seconds: float) -> tuple[float, bool]:
         """How long a stream without events stays open, up to so many seconds."""
-        begun, response = time.monotonic(), ProbeResponse()
-        try:
-            async with asyncio.timeout(seconds), ProbeConnection(self.target) as connection:
-                path = self.channel(":lasting") + "/events?since=now"
-                connection.send("GET", path, [("Accept", "text/event-stream")])
-                while not response.is_complete:
-                    await connection.read(response)
-        except TimeoutError:
-            return seconds, False
-        except BROKEN:
-            pass
-        return time.monotonic() - begun, True
+        response = ProbeResponse()
+        async with ProbeConnection(self.target) as connection:
+            begun = time.monotonic()
+            path = self.channel(":lasting") + "/events?since=now"
+            connection.send("GET", path, [("Accept", "text/event-stream")])
+            try:
+                async with asyncio.timeout(seconds):
+                    while not response.is_complete:
+                        await connection.read(response)
+            except TimeoutError:
+                return seconds, False
+            except BROKEN:
+                pass
+            return time.monotonic() - begun, True
 
     # Clients that leave
 
@@ -237,10 +239,10 @@ class Probes:
         try:
             async with asyncio.timeout(seconds):
                 while True:
-                    seen = _object(await self.ask("GET", path))
-                    found = str(seen.get("process"))
-                    if seen.get("holds") == holds and process in (None, found):
-                        return found
+                    for seen in await self._seen(path):
+                        found = str(seen.get("process"))
+                        if seen.get("holds") == holds and process in (None, found):
+                            return found
                     await asyncio.sleep(PAUSE_SECONDS)
         except (TimeoutError, *BROKEN):
             return None
@@ -281,15 +283,23 @@ class Probes:
         """The records of these connections, from the processes that keep them."""
         path = "/v1/request?peers=" + quote(",".join(peers), safe=",")
         missing, records = set(peers.values()), []
-        for _ in range(QUESTIONS):
+        for _ in range(ROUNDS):
             if not missing:
                 break
-            seen = _object(await self.ask("GET", path))
-            process = str(seen.get("process"))
-            if process in missing:
-                missing.discard(process)
-                records += [one for one in seen["connections"] if peers.get(one["peer"]) == process]
+            for seen in await self._seen(path):
+                process = str(seen.get("process"))
+                if process in missing:
+                    missing.discard(process)
+                    found = seen["connections"]
+                    records += [one for one in found if peers.get(one["peer"]) == process]
         return records
+
+    async def _seen(self, path: str) -> list[dict[str, Any]]:
+        """The objects of several requests at the same time: one after another, a proxy would send
+        all over the same connection, to the same process.
+        """
+        responses = await asyncio.gather(*(self.ask("GET", path) for _ in range(AT_A_TIME)))
+        return [_object(one) for one in responses]
 
     async def delete(self) -> bool:
         """Delete the channels of this run."""

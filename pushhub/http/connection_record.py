@@ -15,8 +15,9 @@ if TYPE_CHECKING:
         def http_1_0(self) -> bool: ...
 
 
-# A check of proxies records six connections; so many checks may run at the same time.
-MAX_RECORDS = 128
+# A check of proxies records some fifty connections, of about 200 bytes each; checks may run at the
+# same time.
+MAX_RECORDS = 1000
 
 
 class SeenConnection(Protocol):

@@ -11,9 +11,9 @@ from pathlib import Path
 from tests import outside
 from tests.ports import free_port
 
-# The hub of these tests closes idle connections after 5 s, and grants waits of 3 s.
-KEEP_ALIVE_SECONDS = 5
-MAX_WAIT = 3
+# The hub of these tests closes idle connections after 7 s, and grants waits of 6 s.
+KEEP_ALIVE_SECONDS = 7
+MAX_WAIT = 6
 
 _NGINX = """
 daemon off;
@@ -102,7 +102,7 @@ frontend wrong
     timeout client 60s
     default_backend wrong
 backend wrong
-    timeout server 2s
+    timeout server 4s
     server hub 127.0.0.1:{hub}
 """
 

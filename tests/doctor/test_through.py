@@ -101,7 +101,7 @@ def test_each_sentence_has_what_was_measured(found: dict[str, Found]) -> None:
     assert "of 12 KiB gets 400, one of 7 KiB passes" in says("nginx_wrong", "headers")
     assert "option abortonclose" in says("haproxy_wrong", "leaving")
     assert "ms late" in says("haproxy_wrong", "stream")
-    assert re.search(r"after 2\.\d s with 504; the hub grants 3 s", says("haproxy_wrong", "wait"))
+    assert re.search(r"after 4\.\d s with 504; the hub grants 6 s", says("haproxy_wrong", "wait"))
     assert f"after {KEEP_ALIVE_SECONDS} s (keep_alive_seconds)" in says("nginx_odd", "idle")
     assert "closes an idle connection after about" in says("nginx_right", "idle")
 
