@@ -125,7 +125,7 @@ PARTS = {
             "haproxy",
             ("haproxy", "/usr/sbin/haproxy"),
             debian="haproxy",
-            without="streams through a proxy that compresses",
+            without="streams through a proxy that compresses; `doctor --through` HAProxy",
         ),
         # Debian 12 has 2.6, which does not know what deploy/proxies/Caddyfile says.
         Part("caddy", (), setup="tests/deploy/setup", without="deploy/proxies/Caddyfile"),

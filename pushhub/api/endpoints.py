@@ -26,6 +26,7 @@ from pushhub.api.needs import (
 from pushhub.api.notify import MAX_NOTIFY_BYTES, may_notify, notifier_grant, notify
 from pushhub.api.publish import publish
 from pushhub.api.read import feed, many, value
+from pushhub.api.received import received
 from pushhub.api.reload import SETTINGS_RELOAD, reload
 from pushhub.api.revocation import MAX_REVOKE_BYTES, TOKEN_REVOKE, revoke
 from pushhub.api.tickets import redeem, ticket
@@ -137,6 +138,7 @@ ROUTES = (
         {"POST": Endpoint(revoke, _MANAGE_ANY, MAX_REVOKE_BYTES, action=TOKEN_REVOKE)},
     ),
     EndpointRoute("/v1/reload", {"POST": Endpoint(reload, _MANAGE_ANY, action=SETTINGS_RELOAD)}),
+    EndpointRoute("/v1/request", {"GET": Endpoint(received, _MANAGE_ANY)}),
     EndpointRoute(
         "/v1/notify",
         {

@@ -14,6 +14,7 @@ from pushhub.auth.caller import Callers
 from pushhub.auth.limits import Limits
 from pushhub.http.byte_budget import ByteBudget
 from pushhub.http.client_address import counted_network
+from pushhub.http.connection_record import MAX_RECORDS, ConnectionRecords
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.http.problem import Problem, retry_after
 from pushhub.http.rate_limit_fields import rate_limit_fields
@@ -119,6 +120,8 @@ class Service:
     """The workers that the supervisor has replaced, by reason; only the first worker knows."""
     stored: int = 0
     """The channels of the store at the last request for the metrics."""
+    connections: ConnectionRecords = field(default_factory=lambda: ConnectionRecords(MAX_RECORDS))
+    """The ends of connections that asked for one (`GET /v1/request`)."""
     retained: dict[str, int] = field(default_factory=dict)
     """The bytes of each namespace with a limit, at the last request for the metrics."""
     reload: Callable[[], Awaitable[ReloadOutcome]] | None = None

@@ -35,6 +35,7 @@ COMMANDS = {
     "bench": CommandEntry("bench", "bench"),
     "capacity": CommandEntry("capacity", "capacity", "Estimate what a load needs."),
     "doctor": CommandEntry("doctor", "doctor", "Check the settings, the machine and the store."),
+    "top": CommandEntry("top", "top", "Show the figures of nodes, live."),
     "try": CommandEntry(
         "trial", "try_api", "Compare polling with waiting on your own API.", is_grouped=False
     ),

@@ -11,6 +11,7 @@ from pushhub.http.client_address import is_loopback
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pushhub.http.connection_record import SeenConnection
     from pushhub.log.grant import Grant
 
 # A poll has a handful of parameters; more is a mistake or an attack on the parser.
@@ -38,7 +39,7 @@ class Request:
 
     __slots__ = (
         *("__dict__", "body", "caller", "client", "grant", "headers", "id", "method", "path"),
-        *("query_string", "secure", "trusted"),
+        *("query_string", "secure", "trusted", "wire"),
     )
 
     def __init__(
@@ -68,6 +69,8 @@ class Request:
         """Whether its listener grants it everything."""
         self.caller: Any = None
         """The client as limits count it (`auth/caller.py`); None if they do not concern it."""
+        self.wire: SeenConnection | None = None
+        """Its connection, as far as its server has one to show."""
 
     @property
     def is_confidential(self) -> bool:

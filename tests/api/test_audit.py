@@ -31,6 +31,7 @@ DATA = {
     "GET /v1/channels/{channel}",
     "GET /v1/channels/{channel}/events",
     "POST /v1/channels/{channel}/events",
+    "GET /v1/request",
     "POST /v1/poll",
     "POST /v1/publish",
     "POST /v1/tickets",

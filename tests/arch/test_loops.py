@@ -17,6 +17,13 @@ _OUT = ("pushhub/bench/", "pushhub/testing/")
 LOOPS = {
     "cli/follow.py:TailFollower.follow": "a poll or a backoff; the user ends it",
     "cli/fence.py:_fence": "the task, or a tick; the task's end",
+    "cli/top.py:_print_all": "the interval, and responses of at most 5 s; the user ends it",
+    "cli/top.py:_live": "a key or 0.1 s; the user ends it",
+    "doctor/through.py:_tick": "1 s; the end of the probes cancels it",
+    "doctor/probes.py:Probes.lasting": "bytes; the stream's end or the time of the probe",
+    "doctor/probes.py:Probes._process_with": "a response and 0.05 s; 5 s",
+    "doctor/probes.py:Probes.stream.until": "bytes; the event or 3 s",
+    "doctor/probe_client.py:ProbeConnection.ask": "bytes; the response's end or the caller's time",
     "auth/jwks_source.py:JwksSource._run": "the interval, a pause that doubles, or a request, at "
     "most one in 30 s; the app's end cancels it",
     "auth/jwks_source.py:_fetch": "bytes; the response's end, 256 KiB or 10 s",

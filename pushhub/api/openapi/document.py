@@ -13,6 +13,7 @@ from typing import Any
 from pushhub import __version__
 from pushhub.api.openapi import bosh as bosh_paths
 from pushhub.api.openapi import origin as origin_paths
+from pushhub.api.openapi import received as received_path
 from pushhub.api.openapi import reload as reload_path
 from pushhub.api.openapi import revocation
 from pushhub.api.openapi.examples import MANY_STREAM_EXAMPLE, STREAM_EXAMPLE
@@ -89,6 +90,7 @@ def _paths() -> dict[str, Any]:
         "/v1/tickets": {"post": _ticket()},
         "/v1/tokens/revoke": {"post": revocation.described(_operation)},
         "/v1/reload": {"post": reload_path.described(_operation, _response)},
+        "/v1/request": {"get": received_path.described(_operation, _response)},
         "/v1/notify": origin_paths.described(_refusals((*_ALWAYS, *_BODY, "no-route", _STORE))),
         "/http-bind": bosh_paths.described(),
         **_pages(),

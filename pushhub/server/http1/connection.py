@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pushhub.auth.caller import Caller
     from pushhub.http.body import RequestBody
     from pushhub.http.byte_budget import ByteLease
+    from pushhub.http.connection_record import ConnectionRecord
     from pushhub.server.http1.context import ConnectionContext
     from pushhub.server.http1.head import Head
     from pushhub.server.http1.header_lines import HeaderLines
@@ -58,7 +59,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "access", "advancing", "body", "buffer", "caller", "client_headers", "context", "framing",
         "half_closed", "handoff", "head", "hold", "keep", "lease", "lines", "match", "network",
-        "paused", "peer", "since", "state", "tick", "transport",
+        "paused", "peer", "record", "since", "state", "tick", "transport",
     )  # fmt: skip
 
     def __init__(self, context: ConnectionContext) -> None:
@@ -82,6 +83,7 @@ class Connection(asyncio.Protocol):
         self.framing: StreamFraming | None = None
         self.handoff: Handoff | None = None
         self.peer: str | None = None
+        self.record: ConnectionRecord | None = None
         # The parsed headers of its last poll.
         self.client_headers: ClientHeaders | None = None
         self.network: str | None = ""
@@ -105,6 +107,8 @@ class Connection(asyncio.Protocol):
         context.server_state.connections.discard(self)
         context.wheel.clear(self)
         context.released(self)
+        if self.record is not None:
+            self.record.end(context.now() - self.since if self.state == IDLE else None)
         hold, self.hold = self.hold, None
         if hold is not None and not hold.done:
             charge_abandoned(self.caller, hold)

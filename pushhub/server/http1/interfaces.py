@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pushhub.auth.caller import Caller
     from pushhub.http.body import RequestBody
     from pushhub.http.byte_budget import ByteLease
+    from pushhub.http.connection_record import ConnectionRecord
     from pushhub.http.problem import Problem
     from pushhub.http.response import Part, Response
     from pushhub.hub.hold import Hold
@@ -64,7 +65,7 @@ class ClientConnection(Protocol):
     `paused` is whether the client reads too slowly. `since` is the time from which the deadline of
     the present state counts. `network` is how limits count its address: empty if they do not, None
     if each request has its own. `caller` is the client of the last request, if limits concern it.
-    `lines` are the header lines that each response gets.
+    `lines` are the header lines that each response gets. `record` is notified of the end.
     """
 
     context: ConnectionContext
@@ -86,6 +87,7 @@ class ClientConnection(Protocol):
     client_headers: ClientHeaders | None
     network: str | None
     caller: Caller | None
+    record: ConnectionRecord | None
 
     @property
     def client(self) -> str:

@@ -250,6 +250,7 @@ class RequestReader:
         assert match is not None
         request = head.request(body, connection.client, context.proxies)
         request.caller = connection.caller
+        request.wire = connection
         if connection.access is not None:
             request.id = connection.access.request_id
         decision = context.endpoints.decide(request, match)
