@@ -10,8 +10,7 @@ import pytest
 from pushhub.testing.simulation.__main__ import GROUP
 
 # Two seeds of each group. All of them take less than a minute of two cores.
-# Seed 17 of the second group finds a 504 of a 1-s wait directly after an outage of the store: open.
-FIRSTS = [GROUP * number for number in (1, 3, 4, 5)]
+FIRSTS = [GROUP * number for number in (1, 2, 3, 4)]
 DAYS = 0.5
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,17 @@ class WaiterDecision(Enum):
     """The wait has ended before the origin responded."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unwaitable:
+    """What the origin has responded while the log is unavailable: no request can wait, so this one
+    receives the response, or that it is unchanged, immediately.
+    """
+
+    representation: Representation
+
+
 if TYPE_CHECKING:
-    FetchOutcome = Representation | Problem | Response | WaiterDecision
+    FetchOutcome = Representation | Unwaitable | Problem | Response | WaiterDecision
     """A representation to respond with, an error, the response that the request's hold was
     completed with, or a decision.
     """
@@ -89,15 +99,20 @@ class FetchWaiters:
         """Drop a waiter: it has its outcome, or its client has disconnected."""
         self._waiters.pop(waiter, None)
 
-    def fetched(self, number: int, representation: Representation) -> None:
-        """Resolve the waiters for which the fetch of this number is recent enough."""
+    def fetched(
+        self, number: int, representation: Representation, *, may_wait: bool = True
+    ) -> None:
+        """Resolve the waiters for which the fetch of this number is recent enough. `may_wait` says
+        whether the log works, so that requests can wait.
+        """
+        outcome: FetchOutcome
         for waiter in list(self._waiters):
             if waiter.condition is not None and not waiter.condition.is_new(representation):
                 # Whether the fetch began before or after the request: the client has this
                 # representation, and its hold receives the next one.
-                outcome: FetchOutcome = WaiterDecision.PARK
+                outcome = WaiterDecision.PARK if may_wait else Unwaitable(representation)
             elif number >= waiter.fetch:
-                outcome = representation
+                outcome = representation if may_wait else Unwaitable(representation)
             else:
                 continue
             self.remove(waiter)

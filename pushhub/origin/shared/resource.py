@@ -14,14 +14,20 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
 from pushhub.hub.hold import Hold
 from pushhub.hub.wheel import OFF, TICK_SECONDS
-from pushhub.origin.shared.fetch_waiters import FetchWaiter, FetchWaiters, WaiterDecision
+from pushhub.origin.shared.fetch_claims import FetchClaim
+from pushhub.origin.shared.fetch_waiters import (
+    FetchWaiter,
+    FetchWaiters,
+    Unwaitable,
+    WaiterDecision,
+)
 from pushhub.origin.shared.fetcher import Fetched, FetchFailed, Unchanged, Unshareable
 from pushhub.origin.shared.poll_interval import PollInterval
 from pushhub.origin.shared.representation import Representation
 from pushhub.origin.shared.resource_poll import ResourcePolls
 from pushhub.origin.shared.resource_state import ResourceState, fetched_response
 from pushhub.polls.base import NO_HINT
-from pushhub.store.base import StoreError
+from pushhub.store.base import Mismatch, StoreError
 
 if TYPE_CHECKING:
     from pushhub.origin.request import Pairs
@@ -44,9 +50,9 @@ class Resource:
     `fetches` counts, and numbers, the fetches. `passes_until` is set while requests pass through.
     """
 
-    __slots__ = ("_fetching", "_hub", "_idle_since", "_owner", "_pace", "_pairs", "_polls",
-                 "_refetch", "_waiters", "fetches", "key", "passes_until", "public_channel",
-                 "route", "state", "tick")  # fmt: skip
+    __slots__ = ("_claim", "_fetching", "_hub", "_idle_since", "_owner", "_pace", "_pairs",
+                 "_polls", "_refetch", "_waiters", "fetches", "key", "passes_until",
+                 "public_channel", "route", "state", "tick")  # fmt: skip
 
     def __init__(
         self, owner: ResourceOwner, route: Route, key: Key, pairs: Pairs, public_channel: str | None
@@ -62,6 +68,7 @@ class Resource:
         self.fetches = 0
         self._fetching = False
         self._refetch = False  # Whether another fetch follows the one in flight.
+        self._claim = FetchClaim(owner.claims, key.channel)
         self._waiters = FetchWaiters()
         self._polls = ResourcePolls(self)
         self.passes_until = 0.0
@@ -136,6 +143,8 @@ class Resource:
                 hold.attach(waiter)
         self._waiters.add(waiter)
         try:
+            # It waits for the origin, and not for a claim that the log has not settled.
+            self._claim.take()
             self._start_fetching()
             outcome = await waiter.outcome
             if outcome is WaiterDecision.PARK and hold is not None and not hold.done:
@@ -151,7 +160,7 @@ class Resource:
             raise outcome
         if isinstance(outcome, Response):
             return outcome
-        if isinstance(outcome, Representation):
+        if isinstance(outcome, Representation | Unwaitable):
             return fetched_response(outcome, wait_request)
         if outcome is WaiterDecision.PARK and waiter.reply is not None and condition is not None:
             # The log is unavailable, so no wait is possible: the client keeps its old interval.
@@ -161,12 +170,13 @@ class Resource:
     def _timed_out(self, wait_request: WaitRequest) -> Response:
         """The response at the end of a wait in which the origin has not responded."""
         assert wait_request.wait is not None
-        newest, problem = self.state.newest, self.state.interval.problem
         if wait_request.condition is not None:
             return self.end_of_wait(wait_request.condition, wait_request.wait, NO_HINT)
-        if newest is None or problem is not None:
+        self.state.receive()
+        latest, problem = self.state.latest, self.state.interval.problem
+        if latest is None or problem:
             return self._owner.refuse(problem or Problem("origin-timeout", TOO_SLOW))
-        return newest.response(wait_request.wait)
+        return latest.response(wait_request.wait)
 
     def _park(self, condition: WaitCondition, wait: int) -> Response | Hold:
         held = self._hub.hold(self._polls.get(condition, wait))
@@ -229,7 +239,9 @@ class Resource:
 
     def fetch_in_turn(self) -> None:
         """Fetch, as the pace of the origin allows now, unless another node does."""
-        self._start_fetching(self._scheduled_claim(), scheduled=True)
+        # The claim has the same name on all nodes with the same interval.
+        claim = f"{self._pause:g}:{int(self._hub.clock() / self._pause)}"
+        self._start_fetching(claim, scheduled=True)
 
     def leave(self) -> None:
         """End: no fetch follows."""
@@ -257,6 +269,10 @@ class Resource:
         return self._pace.interval
 
     @property
+    def _pause(self) -> float:
+        return max(self.state.interval.pause, self._pace.interval)
+
+    @property
     def _is_polled(self) -> bool:
         """Whether waiting requests cause a fetch after each pause."""
         return self.route.step == "poll" or self.state.interval.is_retrying
@@ -278,11 +294,6 @@ class Resource:
 
     # Fetches
 
-    def _scheduled_claim(self) -> str:
-        """The name of the fetch that is due now: the same on all nodes with the same interval."""
-        pause = max(self.state.interval.pause, self._pace.interval)
-        return f"{pause:g}:{int(self._hub.clock() / pause)}"
-
     def _start_fetching(self, claim: str = "", *, scheduled: bool = False) -> None:
         if self._fetching:
             return
@@ -298,8 +309,7 @@ class Resource:
             needed = True
             while needed:
                 self._refetch = False
-                claims = self._owner.claims
-                if claim and not self._waiters and not await claims.acquire(self.channel, claim):
+                if claim and not self._waiters and not await self._claim.acquire(claim):
                     # Another node fetches, and publishes a change.
                     if scheduled:
                         self._pace.tokens.refund()
@@ -311,7 +321,8 @@ class Resource:
                     await self._fetch_once(scheduled)
                 claim, scheduled = "", False
                 if self._waiters.is_overdue(self.fetches):
-                    self._stalled("a fetch has ended, and its requests still wait")
+                    reason = "a fetch has ended, and its requests still wait"
+                    self._owner.unshared.stalled(self.key, self.route, reason)
                     break
                 needed = bool(self._waiters) or (self._refetch and self.has_waiters)
         finally:
@@ -321,7 +332,7 @@ class Resource:
 
     async def _fetch_once(self, scheduled: bool) -> None:
         owner, state = self._owner, self.state
-        await state.events.wait_until_loaded()
+        may_wait = await state.events.wait_until_loaded()
         state.receive()
         self.fetches = number = self.fetches + 1
         expected = state.events.expected
@@ -329,7 +340,9 @@ class Resource:
         result = await owner.fetcher.fetch(self.key, self._pairs, state.newest, self.route)
         match result:
             case FetchFailed():
-                self._failed(result)
+                # Requests for it get the error, and holds go on waiting.
+                problem = state.interval.failed(result)
+                self._waiters.resolve_all(result.representation or problem)
             case Unshareable(reason):
                 owner.unshared.unshareable(self.key, self.route, reason)
                 self._pass_through()
@@ -339,20 +352,17 @@ class Resource:
             case Fetched(representation):
                 before = state.newest
                 failure = await state.update(representation, expected, begun, scheduled=scheduled)
-                if isinstance(failure, StoreError):
-                    self._failed(FetchFailed(Problem("store-unavailable", failure.public)))
-                    return
-                if failure is not None:
+                may_wait = may_wait and not isinstance(failure, StoreError)
+                if isinstance(failure, Mismatch):
                     self._conflicted()
-                elif representation.always_new and before is not None:
+                elif failure is None and representation.always_new and before is not None:
                     owner.unshared.always_new(self.key, self.route, before, representation)
                 # A fetch that began after a request is recent enough for it, conflict or not.
-                self._waiters.fetched(number, representation)
+                self._waiters.fetched(number, representation, may_wait=may_wait)
             case Unchanged():
                 assert state.newest is not None
-                state.verified = begun
-                state.interval.succeeded(changed=False, scheduled=scheduled)
-                self._waiters.fetched(number, state.newest)
+                state.confirm(begun, scheduled=scheduled)
+                self._waiters.fetched(number, state.newest, may_wait=may_wait)
 
     def _pass_through(self) -> None:
         """Let requests pass through for a while; those that wait, with their next poll."""
@@ -362,27 +372,17 @@ class Resource:
 
     def _conflicted(self) -> None:
         """Another node has published since this fetch began."""
-        self.state.verified = float("-inf")
         if not self.state.interval.conflicted():
-            self._stalled("what was found cannot be published")
-            why = "The change cannot be published; try later."
-            self.state.interval.failed(FetchFailed(Problem("store-unavailable", why)))
-
-    def _stalled(self, reason: str) -> None:
-        self._owner.unshared.stalled(self.key, self.route, reason)
-
-    def _failed(self, failed: FetchFailed) -> None:
-        """The fetch failed: requests for it get the error, and holds go on waiting."""
-        problem = self.state.interval.failed(failed)
-        self._waiters.resolve_all(failed.representation or problem)
+            self._owner.unshared.stalled(self.key, self.route, "a change cannot be published")
+            problem = Problem("store-unavailable", "The change cannot be published; try later.")
+            self.state.interval.failed(FetchFailed(problem))
 
     def _schedule(self, since: float = float("inf")) -> None:
         """Set the timer for the next fetch, a pause from now or from earlier; or for the end."""
         if self._fetching or self.tick or self._pace.is_queued(self):
             return
         now = self._hub.now()
-        paced = max(self.state.interval.pause, self._pace.interval)
-        pause = paced if self._is_polled else self.route.linger
+        pause = self._pause if self._is_polled else self.route.linger
         self._hub.wheel.set(self, max(now, min(since, now) + pause))
 
     def hasten(self, stretched: float) -> None:

@@ -6,7 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.origin.shared.representation import Representation
-from pushhub.store.base import NO_VALUE, Append, Appended, Expect, Mismatch, Retention
+from pushhub.store.base import (
+    NO_VALUE,
+    Append,
+    Appended,
+    Expect,
+    Mismatch,
+    Retention,
+    StoreUnavailable,
+)
 
 if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
@@ -18,6 +26,10 @@ if TYPE_CHECKING:
 # longest fetch by default (`origin_seconds`), during which the change of another node must be seen.
 AGE_SECONDS = 600.0
 RETENTION = Retention(events=1, age=AGE_SECONDS)
+# How long a fetch waits for the log: half of the shortest wait, so that the origin has the other
+# half. A log that works responds within milliseconds; one that hangs is noticed after seconds.
+LOAD_SECONDS = 0.5
+LATE = "The store does not respond in time."
 
 
 class ResourceChannel:
@@ -29,7 +41,7 @@ class ResourceChannel:
     the position.
     """
 
-    __slots__ = ("_appended", "_hub", "_last", "name", "position", "published")
+    __slots__ = ("_appended", "_hub", "_is_late", "_last", "name", "position", "published")
 
     def __init__(self, hub: Hub, name: str) -> None:
         self._hub = hub
@@ -39,6 +51,8 @@ class ResourceChannel:
         self._last: Cursor | None = None
         # When it was appended, on the wall clock.
         self._appended = 0.0
+        # Whether the log did not say in time where its end is.
+        self._is_late = False
         self.published = False
         """Whether this node has published there, and so deletes the channel at the end."""
 
@@ -85,12 +99,14 @@ class ResourceChannel:
         channel = self._hub.channels.get(self.name)
         return self.position is not None and (channel is None or channel.tail is None)
 
-    async def wait_until_loaded(self) -> None:
+    async def wait_until_loaded(self) -> bool:
         """Wait until the end of the channel is known. From there on every change is received, and a
-        fetch that begins now sees all changes that were published before.
+        fetch that begins now sees all changes that were published before. False if the log does not
+        respond in time: requests wait for the origin, and not for the log.
         """
         hub = self._hub
         channel = hub.channels.get(self.name)
+        self._is_late = False
         if channel is not None and channel.tail is None and not hub.feed_monitor.disconnected:
             loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -99,10 +115,19 @@ class ResourceChannel:
                     loaded.set_result(None)
 
             hub.store_reads.load_tail(channel, done)
-            await loaded
+            try:
+                async with asyncio.timeout(LOAD_SECONDS):
+                    await loaded
+            except TimeoutError:
+                self._is_late = True
+        return not self._is_late
 
     async def publish(self, representation: Representation, expected: Expect | None) -> Outcome:
-        """Publish to all requests that wait, on all nodes, if `expected` still holds."""
+        """Publish to all requests that wait, on all nodes, if `expected` still holds. A log that
+        did not say its end in time gets nothing: the change of another node may be there.
+        """
+        if self._is_late:
+            return StoreUnavailable(LATE)
         change = Append(self.name, representation.draft(), RETENTION, expected)
         (outcome,) = await self._hub.recorded(change)
         if isinstance(outcome, Appended):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from pushhub.http.problem import Problem
 from pushhub.origin.shared.condition import Modified, Tags, modified_at
+from pushhub.origin.shared.fetch_waiters import Unwaitable
+from pushhub.origin.shared.fetcher import FetchFailed
 from pushhub.origin.shared.poll_interval import PollInterval
 from pushhub.origin.shared.representation import Representation
 from pushhub.origin.shared.resource_channel import ResourceChannel
@@ -39,16 +42,29 @@ class ResourceState:
 
     `newest` was fetched, or published by another node; None before the first. `verified` is when
     the origin, or a node that fetched from it, last said that it is current, on the hub's clock;
-    minus infinity if that is not known. `events` is the channel of its changes, `interval` the
-    pause between fetches, and `received` counts the bytes of all bodies that this node fetched.
+    minus infinity if that is not known. `unpublished` is a change that this node has fetched since
+    and the log does not have: its publish is under way, or another node has published first.
+    `events` is the channel of its changes, `interval` the pause between fetches, and `received`
+    counts the bytes of all bodies that this node fetched.
     """
 
-    __slots__ = ("_hub", "_owner", "_past", "events", "interval", "newest", "received", "verified")
+    __slots__ = (
+        "_hub",
+        "_owner",
+        "_past",
+        "events",
+        "interval",
+        "newest",
+        "received",
+        "unpublished",
+        "verified",
+    )
 
     def __init__(self, owner: StateOwner, route: Route, channel: str) -> None:
         self._owner = owner
         self._hub = owner.hub
         self.newest: Representation | None = None
+        self.unpublished: Representation | None = None
         # Tags of former representations, the latest last.
         self._past: tuple[str, ...] = ()
         self.verified = float("-inf")
@@ -82,21 +98,36 @@ class ResourceState:
         changed = newest is not None and representation.tag != newest.tag
         if changed:
             representation.always_new = self.interval.is_always_new(int(scheduled))
+            self._keep(newest, representation)
             outcome = await self.events.publish(representation, expected)
             if isinstance(outcome, Mismatch | StoreError):
+                # Clients receive the change, and must not get the state before from memory.
+                self.verified = float("-inf")
+                if isinstance(outcome, StoreError):
+                    problem = Problem("store-unavailable", outcome.public)
+                    self.interval.failed(FetchFailed(problem))
                 return outcome
         self._add(representation)
         self.verified = begun
         self.interval.succeeded(changed=changed, scheduled=scheduled)
         return None
 
+    def confirm(self, begun: float, *, scheduled: bool) -> None:
+        """A fetch that began at `begun` has found that the newest representation is current."""
+        self._keep(self.newest, None)
+        self.verified = begun
+        self.interval.succeeded(changed=False, scheduled=scheduled)
+
     def _add(self, representation: Representation) -> None:
         before = self.newest
         if before is not None:
             left = {before.tag, before.own_tag} - {representation.tag, representation.own_tag, ""}
             self._past = (*self._past, *sorted(left))[-MAX_PAST:]
+        self._keep(representation, None)
+
+    def _keep(self, newest: Representation | None, unpublished: Representation | None) -> None:
         self._owner.size -= self.size
-        self.newest = representation
+        self.newest, self.unpublished = newest, unpublished
         self._owner.size += self.size
 
     def is_fresh(self, step: str, now: float, stretched: float = 0.0) -> bool:
@@ -115,38 +146,56 @@ class ResourceState:
         """The response at the end of a wait; None if this node cannot say what is current.
         `nothing` is the route's setting for a wait without a change.
         """
-        newest = self.newest
-        if newest is None:
+        # Another node may have published since the last fetch of this one.
+        self.receive()
+        latest = self.latest
+        if latest is None:
             return None
-        if condition.is_new(newest):
+        if condition.is_new(latest):
             if not self._replaced(condition):
                 return None
-            return newest.response(wait if can_revalidate(condition, newest) else None, hint)
+            return latest.response(wait if can_revalidate(condition, latest) else None, hint)
         match nothing:
             case "same" if wait is not None:
-                return newest.repeated(wait, hint)
+                return latest.repeated(wait, hint)
             case "204":
-                return newest.unchanged(wait, hint, 204)
-        return newest.unchanged(wait, hint)
+                return latest.unchanged(wait, hint, 204)
+        return latest.unchanged(wait, hint)
 
     def _replaced(self, condition: WaitCondition) -> bool:
-        """Whether a client's representation is older than the newest. A tag that this node has
+        """Whether a client's representation is older than the latest. A tag that this node has
         never seen may belong to a newer one.
         """
-        return not (isinstance(condition, Tags) and condition.tags.isdisjoint(self._past))
+        if not isinstance(condition, Tags) or not condition.tags.isdisjoint(self._past):
+            return True
+        return self.newest is not None and not condition.is_new(self.newest)
+
+    @property
+    def latest(self) -> Representation | None:
+        """What the origin, or a node that fetched from it, said last, also if the log does not have
+        it.
+        """
+        return self.newest if self.unpublished is None else self.unpublished
 
     @property
     def size(self) -> int:
-        """Bytes of the body that is kept."""
-        return 0 if self.newest is None else len(self.newest.body)
+        """Bytes of the bodies that are kept."""
+        kept = (self.newest, self.unpublished)
+        return sum(len(representation.body) for representation in kept if representation)
 
     def __repr__(self) -> str:
         return f"<ResourceState {self.newest!r}>"
 
 
-def fetched_response(representation: Representation, wait_request: WaitRequest) -> RawResponse:
+def fetched_response(
+    fetched: Representation | Unwaitable, wait_request: WaitRequest
+) -> RawResponse:
     """The response to a request that waited for a fetch with this result."""
     wait, condition = wait_request.wait, wait_request.condition
+    if isinstance(fetched, Unwaitable):
+        representation, wait = fetched.representation, None
+    else:
+        representation = fetched
     if wait is None and condition is not None and not condition.is_new(representation):
         return representation.unchanged()
     failed = representation.status == 429 or representation.status >= 500

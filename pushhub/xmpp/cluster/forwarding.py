@@ -113,6 +113,9 @@ class Forwarding:
                 await self._adopt(body, raw, request)
         except StoreError:
             _respond_unavailable(request)
+        except BaseException:
+            _respond_lost(request)
+            raise
 
     async def _adopt(
         self, body: BoshBody, raw: bytes, request: PendingRequest, times: int = 1
@@ -153,7 +156,7 @@ class Forwarding:
         header = {"number": number, "client": request.client, "secure": request.secure}
         try:
             is_sent = await self._membership.post(node, "request", *_packed(header, raw))
-        except StoreError:
+        except BaseException:
             self._sent.pop(number, None)
             raise
         if not is_sent:
@@ -196,6 +199,9 @@ class Forwarding:
             await self._adopt(body, raw, request, times)
         except StoreError:
             _respond_unavailable(request)
+        except BaseException:
+            _respond_lost(request)
+            raise
 
     def _schedule(self) -> None:
         loop = asyncio.get_running_loop()

@@ -322,7 +322,7 @@ class LocalUser:
         try:
             events = await events_at(store, self.jid.bare, lost)
             return [(event, await delayed.payload(event)) for event in events]
-        except StoreError:
+        except BaseException:
             self.state.restore_lost(lost)
             raise
 
@@ -386,6 +386,9 @@ class LocalUser:
                 self._context.hub.log.warning(log, "xmpp.marker_failed", error=str(error))
                 state.fail_write()
                 return
+            except BaseException:
+                state.fail_write()
+                raise
             state.end_write(write)
 
     def close(self) -> None:

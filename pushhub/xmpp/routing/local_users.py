@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pushhub.store.base import StoreError
 from pushhub.xmpp.model.stanza import StreamError
 from pushhub.xmpp.routing.local_user import LocalUser
 
@@ -76,9 +77,17 @@ class LocalUsers:
             self._schedule()
 
     async def _save_all(self, users: list[LocalUser]) -> None:
-        for user in users:
-            await user.take_over()
-            await user.save()
+        rest = iter(users)
+        for user in rest:
+            try:
+                await user.take_over()
+                await user.save()
+            except StoreError:
+                raise  # It fails for the others, too.
+            except Exception:
+                # The error ends this task and is logged. The other accounts do not depend on it.
+                self._context.spawn(self._save_all(list(rest)))
+                raise
 
     def close(self) -> None:
         """Stop the timer, and end all sessions."""

@@ -278,6 +278,11 @@ class BoshSessions:
             transport.abandon()
             self._returned.add(sid, state, session.deadline)
             raise
+        except BaseException:
+            # No node can resume this state.
+            transport.abandon()
+            self._context.spawn(self._migration.forget(sid))
+            raise
         finally:
             self._departures.pop(sid, None)
             arrival.set_result(None)

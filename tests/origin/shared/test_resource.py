@@ -18,18 +18,24 @@ from pushhub.http.etag import parse_tags
 from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 from pushhub.hub.hub import Hub
+from pushhub.log.cursor import Cursor
+from pushhub.log.event import Event
+from pushhub.log.read import Page
 from pushhub.origin.client.response import UpstreamResponse
 from pushhub.origin.origin import Origin
 from pushhub.origin.request import ProxiedRequest
 from pushhub.origin.shared.condition import Tags
+from pushhub.origin.shared.fetch_claims import CLAIMS_CHANNEL
 from pushhub.origin.shared.representation import Representation
 from pushhub.origin.shared.resource import Resource
 from pushhub.origin.shared.resource_channel import RETENTION
 from pushhub.origin.shared.wait_request import WaitRequest
 from pushhub.settings import Settings
-from pushhub.store.base import Append, Mismatch, Outcome
+from pushhub.store.base import Append, Listener, Mismatch, Outcome, StoreUnavailable
 from pushhub.store.epoch import draw_epoch
 from pushhub.store.memory import MemoryStore
+from pushhub.store.redis.feed import SILENCE_SECONDS
+from pushhub.store.redis.link import COMMAND_SECONDS
 from tests.hub.scripted import Recorder
 from tests.hub.virtual import VirtualLoop
 
@@ -508,3 +514,138 @@ def test_one_validator_whatever_the_origin_gave(etag: str) -> None:
         assert Tags(parse_tags(given.decode())).is_new(representation) is False
     # To a plain poll it is as it was.
     assert representation.response().headers == response.pairs
+
+
+# -- a log that is late, hangs or refuses ----------------------------------------------------------
+
+
+# The longest time until a node notices that Redis hangs.
+HUNG_SECONDS = COMMAND_SECONDS + SILENCE_SECONDS
+
+
+class Slow(MemoryStore):
+    """A log that another node shares: its feed is `late`, channels that begin with `hangs` do not
+    respond, and it `refuses` events.
+    """
+
+    certain = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late, self.hangs, self.refuses = 0.0, "", False
+        self._hub: Listener
+
+    async def open(self, listener: Listener) -> None:
+        self._hub = listener
+        await super().open(self)
+
+    def append(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
+        if self.refuses:
+            done([StoreUnavailable("away")] * len(appends))
+        elif not (self.hangs and appends[0].channel.startswith(self.hangs)):
+            super().append(appends, done)
+
+    async def tail(self, channel: str, limit: int) -> Page:
+        if self.hangs and channel.startswith(self.hangs):
+            await asyncio.sleep(HUNG_SECONDS)
+            raise StoreUnavailable("away")
+        return await super().tail(channel, limit)
+
+    def wake(self, event: Event) -> None:
+        asyncio.get_running_loop().call_later(self.late, self._hub.wake, event)
+
+    def receipt(self, channel: str, cursor: Cursor | None) -> None:
+        self._hub.receipt(channel, cursor)
+
+    def forget(self, channel: str) -> None:
+        self._hub.forget(channel)
+
+    def lost(self) -> None:
+        self._hub.lost()
+
+    def restored(self) -> None:
+        self._hub.restored()
+
+
+@pytest.mark.parametrize("late", [0.05, 1.5])
+@virtually
+async def test_a_wait_after_two_nodes_have_fetched_the_same_change(late: float) -> None:
+    """The client has the change by the other node. This one fetches it, too, before the feed brings
+    it, and the next fetch comes after the wait.
+    """
+    store = Slow()
+    async with opened(store, interval=1, fetch_rate=0.2) as front:
+        assert (await front.answer('"0"', wait=1)).status == 304
+        store.late = late
+        front.client.state, before = 1, len(front.client.times)
+        await published_by_another_node(front, 1)
+        answer = await front.answer('"1"', wait=1)
+        assert len(front.client.times) > before
+        assert answer.status == 304
+        assert header(answer, APPLIED) == b"wait=1"
+
+
+@virtually
+async def test_a_request_waits_for_the_origin_and_not_for_a_claim() -> None:
+    store = Slow()
+    async with opened(store, interval=1) as front:
+        waiting = front.ask('"0"', wait=55)
+        await asyncio.sleep(5)
+        store.hangs = CLAIMS_CHANNEL
+        await asyncio.sleep(3)
+        before, begun = len(front.client.times), front.hub.now()
+        front.client.state = 1
+        # The claim of the other request is in flight, and is never settled.
+        assert (await front.answer('"?"', wait=1)).body == b"1"
+        assert front.hub.now() - begun < 0.1
+        assert len(front.client.times) == before + 1
+        assert waiting.response.body == b"1"
+
+
+@pytest.mark.parametrize("tag", ['"0"', '"?"'])
+@virtually
+async def test_a_request_waits_for_the_origin_and_not_for_the_end_of_the_log(tag: str) -> None:
+    store = Slow()
+    async with opened(store, interval=1) as front:
+        store.hangs = "$origin:"
+        begun = front.hub.now()
+        answer = await front.answer(tag, wait=1)
+        assert front.hub.now() - begun < 0.8
+        # No request can wait, so the client keeps its interval.
+        assert answer.status == (304 if tag == '"0"' else 200)
+        assert header(answer, APPLIED) is None
+
+
+@pytest.mark.parametrize("tag", ['"0"', '"?"'])
+@virtually
+async def test_a_change_that_the_log_never_takes_ends_the_wait(tag: str) -> None:
+    store = Slow()
+    async with opened(store, interval=1) as front:
+        assert (await front.answer('"0"', wait=1)).status == 304
+        await asyncio.sleep(5)
+        store.hangs = "$origin:"
+        front.client.state = 1
+        answer = await front.answer(tag, wait=1)
+        if tag == '"0"':
+            assert (answer.status, answer.body) == (200, b"1")
+        else:
+            # The tag may be of a newer state.
+            assert answer.status == 504
+
+
+@pytest.mark.parametrize("tag", [None, '"0"', '"1"', '"?"'])
+@virtually
+async def test_a_change_that_the_log_refuses_reaches_the_requests_for_it(tag: str | None) -> None:
+    """A client that waits is not worse off than one that polls the origin itself."""
+    store = Slow()
+    async with opened(store, interval=1) as front:
+        assert (await front.answer('"0"', wait=1)).status == 304
+        await asyncio.sleep(5)
+        store.refuses = True
+        front.client.state = 1
+        async with asyncio.timeout(MINUTE):
+            answer = await front.answer(tag, wait=25)
+            assert answer.status == (304 if tag == '"1"' else 200)
+            assert header(answer, APPLIED) is None
+            # Memory has the state before, and gives it to no client.
+            assert (await front.answer('"1"', wait=25)).status == 304
