@@ -38,6 +38,8 @@ def doctor(loaded: Loaded, as_json: Json = False) -> None:
     )
     for warning in loaded.warnings:
         report(Finding("secrets", Severity.WARN, f"{warning}."))
+    if loaded.ignored:
+        report(Finding("environment", Severity.WARN, loaded.ignored))
     for finding in examine(loaded.settings):
         report(finding)
     is_good = all(finding.level is not Severity.BAD for finding in findings)
