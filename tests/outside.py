@@ -187,6 +187,25 @@ PARTS = {
         ),
         Part("apps", (), setup="tests/apps/setup", without="the applications of PyPI"),
         Part("js-apps", (), lock="tests/apps/js", without="the applications of npm"),
+        # Three programs of Debian's package; none needs a systemd that runs.
+        Part(
+            "systemd-analyze",
+            ("systemd-analyze",),
+            debian="systemd",
+            without="the systemd units, read by systemd itself",
+        ),
+        Part(
+            "systemd-socket-activate",
+            ("systemd-socket-activate",),
+            debian="systemd",
+            without="a socket that systemd passes to the hub",
+        ),
+        Part(
+            "systemd-sysusers",
+            ("systemd-sysusers",),
+            debian="systemd",
+            without="the user of the service, as systemd creates it",
+        ),
         # The programs alone: a service that Debian's package would start is not started.
         Part("apache", ("/usr/sbin/apache2",), debian="apache2-bin", without="Apache's WebDAV"),
         Part("etcd", ("etcd",), debian="etcd-server", without="etcd"),
