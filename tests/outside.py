@@ -160,6 +160,7 @@ PARTS = {
             setup="tests/openapi/setup",
             without="schemathesis over openapi.json",
         ),
+        Part("lint", (), setup="tests/deploy/setup", without="lint of the image and of compose"),
         Part(
             "oldest-pip",
             (),
@@ -187,6 +188,7 @@ PARTS = {
         ),
         Part("apps", (), setup="tests/apps/setup", without="the applications of PyPI"),
         Part("js-apps", (), lock="tests/apps/js", without="the applications of npm"),
+        Part("dpkg-deb", ("dpkg-deb",), debian="dpkg", without="the Debian package"),
         # Three programs of Debian's package; none needs a systemd that runs.
         Part(
             "systemd-analyze",

@@ -31,6 +31,7 @@ def git_locks() -> list[str]:
         "requirements-pip.txt",
         "examples/requirements.txt",
         "tests/apps/python.txt",
+        "tests/deploy/lint.txt",
         "tests/fuzz/atheris.txt",
         "tests/node.txt",
         "tests/openapi/schemathesis.txt",
@@ -47,7 +48,10 @@ def installed() -> dict[tuple[str, str], Distribution]:
     folders = [
         str(folder)
         for venv in (
-            *(ROOT / ".outside" / name for name in ("examples", "apps", "atheris", "schemathesis")),
+            *(
+                ROOT / ".outside" / name
+                for name in ("examples", "apps", "atheris", "lint", "schemathesis")
+            ),
             Path(sys.prefix),
         )
         for folder in venv.glob("lib/python3*/site-packages")
