@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Starts pushhub.service's own command as its user, as systemd would, and uses it. For scripts/deb."""
+"""Starts the command of pushhub.service as its user, and uses the hub. For scripts/deb."""
 
 import configparser
 import json
@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+from typing import Any
 
 UNIT = "/usr/lib/systemd/system/pushhub.service"
 SECONDS = 60
 
 parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",))
-parser.optionxform = str
+parser.optionxform = str  # type: ignore[assignment, method-assign]
 with open(UNIT) as text:
     parser.read_file(text)
 service = parser["Service"]
@@ -27,22 +28,24 @@ os.chown("/var/lib/pushhub", user.pw_uid, user.pw_gid)
 manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 manager.bind("\0pushhub-deb-check")
 manager.settimeout(SECONDS)
+port = 18080 + os.getpid() % 1000
+control = port + 1000
 environ = {
     "PUSHHUB_CONFIG": "/etc/pushhub/pushhub.toml",
     "NOTIFY_SOCKET": "@pushhub-deb-check",
     # Free ports: the machine outside of the chroot shares the network.
-    "PUSHHUB_PORT": str(port := 18080 + os.getpid() % 1000),
-    "PUSHHUB_CONTROL": f"127.0.0.1:{(control := port + 1000)}",
+    "PUSHHUB_PORT": str(port),
+    "PUSHHUB_CONTROL": f"127.0.0.1:{control}",
 }
 
 
-def as_user():
+def as_user() -> None:
     os.setgid(user.pw_gid)
     os.setgroups([])
     os.setuid(user.pw_uid)
 
 
-def request(port, path, data=None):
+def request(port: int, path: str, data: Any = None) -> Any:
     body = None if data is None else json.dumps(data).encode()
     fields = {"Content-Type": "application/json"}
     whole = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, fields)
