@@ -322,7 +322,10 @@ def create_app(settings: Settings | None = None) -> App:
     if settings is not None:
         return App(settings)
     try:
-        settings = load().settings
+        loaded = load()
+        if loaded.ignored:
+            log.warning("environment.ignored", warning=loaded.ignored)
+        settings = loaded.settings
         if (refusal := settings.refusal()) is None:
             return App(settings)
     except (SettingsError, TokenKeyError) as error:

@@ -84,120 +84,139 @@ _PUT = f"put Node.js {NODE_LEAST} or newer, with its npm, on PATH"
 # What packages of npm are installed with.
 NEEDED = ("node", "npm")
 
-PARTS = {
-    part.name: part
-    for part in [
-        Part("curl", ("curl",), debian="curl", without="the README's code blocks"),
-        Part("git", ("git",), debian="git", without="the search for machine paths"),
-        Part(
-            "slowhttptest",
-            ("slowhttptest",),
-            debian="slowhttptest",
-            without="the attacks of slowhttptest",
-        ),
-        # The server alone, under another name: Debian's package redis-server would also start one.
-        Part(
-            "redis",
-            ("redis-server", "redis-check-rdb"),
-            debian="redis-tools",
-            without="the Redis store on Redis 7, and over TLS",
-        ),
-        Part(
-            "nginx",
-            ("nginx", "/usr/sbin/nginx"),
-            debian="nginx-light",
-            without="nginx as a proxy, as an application, and in front of pages of other origins",
-        ),
-        Part(
-            "cors-express",
-            (),
-            lock="tests/browser/cors_express",
-            without="pages of other origins in front of Express",
-        ),
-        # The server alone, not in PATH; tests start clusters of their own.
-        Part(
-            "postgresql",
-            tuple(f"/usr/lib/postgresql/{version}/bin/postgres" for version in range(20, 13, -1)),
-            debian="postgresql",
-            without="sources that listen to a real PostgreSQL",
-        ),
-        Part(
-            "haproxy",
-            ("haproxy", "/usr/sbin/haproxy"),
-            debian="haproxy",
-            without="streams through a proxy that compresses; `doctor --through` HAProxy",
-        ),
-        # Debian 12 has 2.6, which does not know what deploy/proxies/Caddyfile says.
-        Part("caddy", (), setup="tests/deploy/setup", without="deploy/proxies/Caddyfile"),
-        Part(
-            "fail2ban",
-            ("fail2ban-regex",),
-            debian="fail2ban",
-            without="the filter for fail2ban, read by fail2ban itself",
-        ),
-        Part("chromium", ("chromium",), debian="chromium", without="the pages in a real browser"),
-        Part(
-            "firefox",
-            ("firefox-esr", "firefox"),
-            debian="firefox-esr",
-            without="the browser client in Firefox",
-        ),
-        Part(
-            "webkit",
-            ("WebKitWebDriver",),
-            debian="webkit2gtk-driver",
-            without="the browser client and the console in WebKit",
-        ),
-        Part("xvfb", ("Xvfb",), debian="xvfb", without="the browser client in WebKit"),
-        Part("node", ("node",), least=NODE_LEAST, node=True, without="everything in JavaScript"),
-        # The first that reads locks of version 3.
-        Part("npm", ("npm",), least="7", node=True, without="everything in JavaScript"),
-        Part("client", (), lock="clients/js", without="the browser client, in Chromium too"),
-        Part("pages", (), lock="tests/browser_pages", without="the demo and the console"),
-        Part("examples", (), setup="examples/setup", without="the examples, before and after"),
-        Part("atheris", (), setup="tests/fuzz/setup", without="fuzzing by coverage"),
-        Part(
-            "schemathesis",
-            (),
-            setup="tests/openapi/setup",
-            without="schemathesis over openapi.json",
-        ),
-        Part(
-            "oldest-pip",
-            (),
-            setup="tests/oldest_pip/setup",
-            without="the locks, with the oldest pip",
-        ),
-        Part("pollers", (), lock="tests/peers/pollers", without="Pollymer, restful-react"),
-        Part("grip-libraries", (), lock="tests/peers/js", without="serve-grip as an origin"),
-        Part("pushpin", ("pushpin",), debian="pushpin", without="GRIP's cases on a real Pushpin"),
-        Part("zurl", ("zurl",), debian="zurl", without="GRIP's cases on a real Pushpin"),
-        Part("prosody", ("prosody",), debian="prosody", without="BOSH's cases on a real Prosody"),
-        Part(
-            "ejabberd",
-            ("ejabberdctl",),
-            debian="ejabberd",
-            without="BOSH's cases on a real ejabberd",
-        ),
-        Part("finch", ("finch",), debian="finch", without="BOSH with libpurple, as Pidgin has it"),
-        Part("tsung", ("tsung",), debian="tsung", without="BOSH's users of tsung"),
-        Part(
-            "bosh-clients",
-            (),
-            lock="tests/peers/bosh",
-            without="Strophe.js, stanza.io, Converse.js",
-        ),
-        Part("helm", (), setup="tests/deploy/helm/setup", without="the Helm chart, rendered"),
-        Part("apps", (), setup="tests/apps/setup", without="the applications of PyPI"),
-        Part("js-apps", (), lock="tests/apps/js", without="the applications of npm"),
-        # The programs alone: a service that Debian's package would start is not started.
-        Part("apache", ("/usr/sbin/apache2",), debian="apache2-bin", without="Apache's WebDAV"),
-        Part("etcd", ("etcd",), debian="etcd-server", without="etcd"),
-        Part("gitweb", ("/usr/share/gitweb/gitweb.cgi",), debian="gitweb", without="gitweb"),
-        Part("prometheus", ("prometheus",), debian="prometheus", without="Prometheus"),
-        Part("promtool", ("promtool",), debian="prometheus", without="the rules for Prometheus"),
-    ]
-}
+LIST = [
+    Part("curl", ("curl",), debian="curl", without="the README's code blocks"),
+    Part("git", ("git",), debian="git", without="the search for machine paths"),
+    Part(
+        "slowhttptest",
+        ("slowhttptest",),
+        debian="slowhttptest",
+        without="the attacks of slowhttptest",
+    ),
+    # The server alone, under another name: Debian's package redis-server would also start one.
+    Part(
+        "redis",
+        ("redis-server", "redis-check-rdb"),
+        debian="redis-tools",
+        without="the Redis store on Redis 7, and over TLS",
+    ),
+    Part(
+        "nginx",
+        ("nginx", "/usr/sbin/nginx"),
+        debian="nginx-light",
+        without="nginx as a proxy, as an application, and in front of pages of other origins",
+    ),
+    Part(
+        "cors-express",
+        (),
+        lock="tests/browser/cors_express",
+        without="pages of other origins in front of Express",
+    ),
+    # The server alone, not in PATH; tests start clusters of their own.
+    Part(
+        "postgresql",
+        tuple(f"/usr/lib/postgresql/{version}/bin/postgres" for version in range(20, 13, -1)),
+        debian="postgresql",
+        without="sources that listen to a real PostgreSQL",
+    ),
+    Part(
+        "haproxy",
+        ("haproxy", "/usr/sbin/haproxy"),
+        debian="haproxy",
+        without="streams through a proxy that compresses; `doctor --through` HAProxy",
+    ),
+    # Debian 12 has 2.6, which does not know what deploy/proxies/Caddyfile says.
+    Part("caddy", (), setup="tests/deploy/caddy/setup", without="deploy/proxies/Caddyfile"),
+    Part(
+        "fail2ban",
+        ("fail2ban-regex",),
+        debian="fail2ban",
+        without="the filter for fail2ban, read by fail2ban itself",
+    ),
+    Part("chromium", ("chromium",), debian="chromium", without="the pages in a real browser"),
+    Part(
+        "firefox",
+        ("firefox-esr", "firefox"),
+        debian="firefox-esr",
+        without="the browser client in Firefox",
+    ),
+    Part(
+        "webkit",
+        ("WebKitWebDriver",),
+        debian="webkit2gtk-driver",
+        without="the browser client and the console in WebKit",
+    ),
+    Part("xvfb", ("Xvfb",), debian="xvfb", without="the browser client in WebKit"),
+    Part("node", ("node",), least=NODE_LEAST, node=True, without="everything in JavaScript"),
+    # The first that reads locks of version 3.
+    Part("npm", ("npm",), least="7", node=True, without="everything in JavaScript"),
+    Part("client", (), lock="clients/js", without="the browser client, in Chromium too"),
+    Part("pages", (), lock="tests/browser_pages", without="the demo and the console"),
+    Part("examples", (), setup="examples/setup", without="the examples, before and after"),
+    Part("atheris", (), setup="tests/fuzz/setup", without="fuzzing by coverage"),
+    Part(
+        "schemathesis",
+        (),
+        setup="tests/openapi/setup",
+        without="schemathesis over openapi.json",
+    ),
+    Part("lint", (), setup="tests/deploy/lint/setup", without="lint of the image and of compose"),
+    Part(
+        "oldest-pip",
+        (),
+        setup="tests/oldest_pip/setup",
+        without="the locks, with the oldest pip",
+    ),
+    Part("pollers", (), lock="tests/peers/pollers", without="Pollymer, restful-react"),
+    Part("grip-libraries", (), lock="tests/peers/js", without="serve-grip as an origin"),
+    Part("pushpin", ("pushpin",), debian="pushpin", without="GRIP's cases on a real Pushpin"),
+    Part("zurl", ("zurl",), debian="zurl", without="GRIP's cases on a real Pushpin"),
+    Part("prosody", ("prosody",), debian="prosody", without="BOSH's cases on a real Prosody"),
+    Part(
+        "ejabberd",
+        ("ejabberdctl",),
+        debian="ejabberd",
+        without="BOSH's cases on a real ejabberd",
+    ),
+    Part("finch", ("finch",), debian="finch", without="BOSH with libpurple, as Pidgin has it"),
+    Part("tsung", ("tsung",), debian="tsung", without="BOSH's users of tsung"),
+    Part(
+        "bosh-clients",
+        (),
+        lock="tests/peers/bosh",
+        without="Strophe.js, stanza.io, Converse.js",
+    ),
+    Part("helm", (), setup="tests/deploy/helm/setup", without="the Helm chart, rendered"),
+    Part("apps", (), setup="tests/apps/setup", without="the applications of PyPI"),
+    Part("js-apps", (), lock="tests/apps/js", without="the applications of npm"),
+    Part("dpkg-deb", ("dpkg-deb",), debian="dpkg", without="the Debian package"),
+    # Three programs of Debian's package; none needs a systemd that runs.
+    Part(
+        "systemd-analyze",
+        ("systemd-analyze",),
+        debian="systemd",
+        without="the systemd units, read by systemd itself",
+    ),
+    Part(
+        "systemd-socket-activate",
+        ("systemd-socket-activate",),
+        debian="systemd",
+        without="a socket that systemd passes to the hub",
+    ),
+    Part(
+        "systemd-sysusers",
+        ("systemd-sysusers",),
+        debian="systemd",
+        without="the user of the service, as systemd creates it",
+    ),
+    # The programs alone: a service that Debian's package would start is not started.
+    Part("apache", ("/usr/sbin/apache2",), debian="apache2-bin", without="Apache's WebDAV"),
+    Part("etcd", ("etcd",), debian="etcd-server", without="etcd"),
+    Part("gitweb", ("/usr/share/gitweb/gitweb.cgi",), debian="gitweb", without="gitweb"),
+    Part("prometheus", ("prometheus",), debian="prometheus", without="Prometheus"),
+    Part("promtool", ("promtool",), debian="prometheus", without="the rules for Prometheus"),
+]
+PARTS = {part.name: part for part in LIST}
 
 _failed: dict[str, str] = {}  # what this process could not install, and does not try again
 

@@ -18,7 +18,7 @@ import pytest
 from tests import outside
 
 ROOT = outside.ROOT
-OUTSIDE = ("examples", "apps", "atheris", "schemathesis", "helm")
+OUTSIDE = ("examples", "apps", "atheris", "schemathesis", "helm", "lint")
 SETUP = ["pyproject.toml", "README.md", "LICENSE", "scripts/setup"]
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(\[[^]]+\])?==(\S+)( ; .+?)? \\$", re.MULTILINE)
 # A release that the world publishes after the lock was made.
@@ -33,7 +33,8 @@ def git_locks() -> list[str]:
         "examples/requirements.txt",
         "tests/apps/python.txt",
         "tests/deploy/helm/charts.txt",
-        "tests/deploy/caddy.txt",
+        "tests/deploy/caddy/caddy.txt",
+        "tests/deploy/lint/lint.txt",
         "tests/fuzz/atheris.txt",
         "tests/node.txt",
         "tests/openapi/schemathesis.txt",

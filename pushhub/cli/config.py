@@ -8,7 +8,7 @@ import typer
 from pushhub.cli.flags import with_settings
 from pushhub.cli.help import GroupedCommand
 from pushhub.cli.serve import start_error
-from pushhub.cli.terminal import fail, say, say_json
+from pushhub.cli.terminal import fail, note, say, say_json
 from pushhub.settings import Loaded
 from pushhub.settings.field import is_secret
 from pushhub.settings.model import Settings
@@ -39,8 +39,11 @@ def check(loaded: Loaded, as_json: Json = False) -> None:
     """Check whether a server would start with these settings. Exit code 1: it would not."""
     wrong = start_error(loaded.settings)
     if as_json:
-        say_json({"ok": wrong is None, **({"problem": wrong} if wrong else {})})
+        ignored = {"ignored": loaded.ignored} if loaded.ignored else {}
+        say_json({"ok": wrong is None, **({"problem": wrong} if wrong else {}), **ignored})
         raise typer.Exit(1 if wrong else 0)
+    if loaded.ignored:
+        note(loaded.ignored)
     if wrong:
         fail(wrong)
     say(f"The settings are valid ({loaded.file or 'no file'}).")

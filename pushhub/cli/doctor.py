@@ -120,6 +120,8 @@ def _examine(loaded: Loaded, findings: Findings) -> None:
     )
     for warning in loaded.warnings:
         findings.report(Finding("secrets", Severity.WARN, f"{warning}."))
+    if loaded.ignored:
+        findings.report(Finding("environment", Severity.WARN, loaded.ignored))
     for finding in examine(loaded.settings):
         findings.report(finding)
 

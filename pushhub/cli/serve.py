@@ -27,6 +27,8 @@ def serve(loaded: Loaded) -> None:
     telemetry.configure(settings.log_level, settings.log_format)
     for warning in loaded.warnings:
         log.warning("secret.readable", warning=warning)
+    if loaded.ignored:
+        log.warning("environment.ignored", warning=loaded.ignored)
     # Imported here, so that other commands start faster.
     from pushhub.server import run
 

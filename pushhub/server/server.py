@@ -24,9 +24,11 @@ from pushhub.server.collector import CycleCollector
 from pushhub.server.descriptors import DescriptorMonitor
 from pushhub.server.http1.connection import Connection
 from pushhub.server.http1.factory import ConnectionFactory
+from pushhub.server.notify_socket import NotifySocket
 from pushhub.server.own_connections import UNIX, PrivateListener, dial_listener
 from pushhub.server.reload import HANGUP
-from pushhub.server.sockets import port_of
+from pushhub.server.sockets import Listeners, port_of
+from pushhub.server.watchdog import Watchdog
 from pushhub.store.base import StoreError
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ log = structlog.get_logger(__name__)
 # The time for requests that are not holds, such as a publish, and for their last bytes: enough for
 # a slow phone.
 GRACE_SECONDS = 10
+# The time for an exit beyond the settings and the open requests.
+SLACK_SECONDS = 5.0
 # The queue of connections that are not accepted yet: enough for all clients that reconnect after a
 # restart.
 BACKLOG = 4096
@@ -64,8 +68,11 @@ class Server(uvicorn.Server):
         started: Callable[..., None],
         reload: Reload | None = None,
         controls: Sequence[socket.socket] = (),
+        manager: NotifySocket | None = None,
     ) -> None:
         self.app = app
+        self._manager = manager or NotifySocket()
+        self._watchdog = Watchdog(app.service.hub, self._manager)
         self._reload = reload
         self._signalled = False
         self._reloading: asyncio.Task[ReloadOutcome] | None = None
@@ -108,6 +115,8 @@ class Server(uvicorn.Server):
         await self._listen_on_control()
         self.canary = self._start_canary()
         self._started_callback(public, *map(port_of, self._controls[:1]))
+        self._manager.ready(self._watchdog.status)
+        self._watchdog.start()
 
     def _start_canary(self) -> Canary:
         app, sockets = self.app, self.servers[0].sockets
@@ -180,16 +189,20 @@ class Server(uvicorn.Server):
             self._reloading, self._again = self._again, None
         # In a thread: a thousand routes would delay polls.
         by_signal, self._signalled = self._signalled, False
+        self._manager.reloading()
         settings, outcome = await asyncio.to_thread(reload.run)
         if settings is not None:
             self.app.reconfigure(settings, by_signal=by_signal)
         elif by_signal:
             self.app.reload_failed(outcome.error)
+        self._manager.reloaded()
         return outcome
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         settings, service = self.app.settings, self.app.service
         service.leaving = True
+        self._watchdog.verb = "Draining"
+        self._manager.stopping(self._watchdog.status, stop_seconds(settings))
         log.info("server.draining", holds=service.hub.parked)
         if self.canary is not None:
             await self.canary.close()
@@ -223,6 +236,11 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def stop_seconds(settings: Settings) -> float:
+    """The longest time of a stop; after that a process is killed."""
+    return settings.drain_delay + settings.drain_seconds + GRACE_SECONDS + SLACK_SECONDS
+
+
 def _config(app: App | Control) -> uvicorn.Config:
     settings = app.settings
     return uvicorn.Config(
@@ -245,9 +263,9 @@ def _config(app: App | Control) -> uvicorn.Config:
 
 def run(
     settings: Settings,
-    publics: Sequence[socket.socket],
+    listeners: Listeners,
     reload: Reload | None = None,
-    controls: Sequence[socket.socket] = (),
+    manager: NotifySocket | None = None,
 ) -> int:
     """Serve in this process, on bound sockets, until a signal. Returns the exit status: 0 after a
     clean end, 1 if the server could not start.
@@ -258,8 +276,8 @@ def run(
         sys.stdout.flush()
 
     try:
-        server = Server(create_app(settings), announce, reload, controls)
-        server.run(sockets=list(publics))
+        server = Server(create_app(settings), announce, reload, listeners.controls, manager)
+        server.run(sockets=listeners.publics)
     except (StoreError, CannotListen) as error:
         sys.stderr.write(f"pushhub: {error}\n")
         return 1

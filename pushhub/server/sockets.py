@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,25 @@ if TYPE_CHECKING:
 
 # Whether several sockets can listen on one address and share the connections.
 CAN_SHARE = hasattr(socket, "SO_REUSEPORT")
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """The listening sockets of one process: those of `host` and `port`, and those of `control`."""
+
+    publics: list[socket.socket]
+    controls: list[socket.socket]
+
+
+def for_each(
+    sockets: list[socket.socket], count: int, *, shared: bool
+) -> list[list[socket.socket]]:
+    """The sockets of each of `count` workers: all of them with `shared`, else one each."""
+    if count == 1:
+        return [sockets]
+    if shared:
+        return [sockets, *([sock.dup() for sock in sockets] for _ in range(count - 1))]
+    return [[sock] for sock in sockets] or [[] for _ in range(count)]
 
 
 def bind(host: str, port: int, count: int) -> list[socket.socket]:

@@ -13,9 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +21,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.server.banner import banner
+from pushhub.server.notify_socket import Beat, NotifySocket
 from pushhub.server.reload import HANGUP
 from pushhub.server.reload_round import ReloadRound
-from pushhub.server.server import GRACE_SECONDS
-from pushhub.server.sockets import CAN_SHARE, bound, port_of
+from pushhub.server.server import SLACK_SECONDS, stop_seconds
+from pushhub.server.sockets import CAN_SHARE, Listeners, bound, port_of
+from pushhub.server.terminal_signals import terminal_signals_blocked
 from pushhub.server.worker import (
     ForceExit,
     Heartbeat,
@@ -42,7 +42,7 @@ from pushhub.server.worker import (
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
     from types import FrameType
@@ -63,8 +63,6 @@ BEAT_SECONDS = 0.5
 # After so long a pause between two checks the supervisor or the machine was stopped: missing
 # heartbeats say nothing about the workers.
 STOPPED_SECONDS = 2.0
-# The time for a worker's exit beyond its settings and its open requests.
-SLACK_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -73,7 +71,9 @@ class Worker:
 
     index: int
     sockets: list[socket.socket]
-    """The listening sockets: the public one, and that of `control` if it is set."""
+    """The listening sockets: the public ones, and those of `control` if it is set."""
+    publics: int
+    """The number of the public sockets."""
     process: SpawnProcess = field(init=False)
     pipe: Connection = field(init=False)
     started: float = 0.0
@@ -97,6 +97,10 @@ class Worker:
     """The requests for a reload that the process has sent, and that are not done."""
     reason: str = "died"
     """The reason for the end of the process: `died` or `hung`."""
+    killed_at: float = math.inf
+    """The time at which the process was killed, if it is there still."""
+    holds: int = 0
+    """The number of holds at the last heartbeat."""
 
     def receive(self) -> None:
         """Receive a message of the process, if there is one."""
@@ -110,7 +114,7 @@ class Worker:
         elif isinstance(message, WorkerFailed):
             self.failed = message.sentence
         elif isinstance(message, Heartbeat):
-            self.unanswered_since = None
+            self.unanswered_since, self.holds = None, message.holds
         elif isinstance(message, Reconfigured):
             self.configured = message.number
         elif isinstance(message, RequestReload):
@@ -155,31 +159,34 @@ class Worker:
 
 
 class Supervisor:
-    """Starts the workers, restarts those that die, and waits for them at the end. `publics` are
-    bound sockets, one for each worker.
+    """Starts the workers, restarts those that die, and waits for them at the end. `listeners` are
+    bound sockets for each worker; with `shared` these are the same ones, and stay open. The service
+    `manager` receives beats while the supervisor's own loop runs and replaces hung workers.
     """
 
     def __init__(
         self,
         settings: Settings,
-        publics: Sequence[socket.socket],
+        listeners: Sequence[Listeners],
         reload: Reload | None = None,
-        controls: Sequence[socket.socket] = (),
+        manager: NotifySocket | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
         self._settings = settings
-        # The workers of a Unix socket share one queue, which stays open.
-        self._rebinds = CAN_SHARE and settings.unix_socket is None
+        self._rebinds = CAN_SHARE and not shared
+        self._manager = manager or NotifySocket()
+        self._beat = Beat(self._manager)
         self._reload = reload
         self._context = multiprocessing.get_context("spawn")
         # The same addresses for each worker.
         self._workers = [
-            Worker(index, list(sockets))
-            for index, sockets in enumerate(
-                zip(publics, *([controls] if controls else []), strict=True)
-            )
+            Worker(index, [*one.publics, *one.controls], len(one.publics))
+            for index, one in enumerate(listeners)
         ]
         self._addresses = [sock.getsockname()[:2] for sock in self._workers[0].sockets]
-        self._ports = [port_of(sock) for sock in self._workers[0].sockets]
+        first = listeners[0]
+        self._ports = [port_of(sock) for sock in (first.publics[0], *first.controls[:1])]
         self._announced = False
         self._signals = 0
         self._hangups = 0
@@ -213,6 +220,7 @@ class Supervisor:
         rounds = self._reloads
         if self._reload is None or rounds.is_running(self._workers, time.monotonic()):
             return
+        self._manager.reloaded()
         asking = [worker for worker in self._workers if worker.requests]
         if not self._hangups and not asking:
             return
@@ -225,6 +233,7 @@ class Supervisor:
         counts = [(worker, worker.requests) for worker in asking]
         for worker in asking:
             worker.requests = 0
+        self._manager.reloading()
         settings, outcome = self._reload.run()
         if settings is not None:
             self._settings = settings
@@ -242,16 +251,16 @@ class Supervisor:
         worker.process = self._context.Process(
             target=run_worker,
             args=(self._settings, worker.sockets, theirs, self._folder, worker.index),
-            kwargs={"reloads": self._reload is not None},
+            kwargs={"reloads": self._reload is not None, "publics": worker.publics},
             name=f"worker-{worker.index}",
         )
-        with _terminal_signals_blocked():
+        with terminal_signals_blocked():
             worker.process.start()
         theirs.close()
         worker.started, worker.ready, worker.failed = time.monotonic(), False, ""
         worker.ready_by = worker.started + self._settings.worker_start_seconds
         worker.restart_at = worker.unanswered_since = None
-        worker.reason = "died"
+        worker.reason, worker.killed_at = "died", math.inf
         worker.configured, worker.requests = self._reloads.number, 0
 
     def _supervise(self) -> int:
@@ -279,7 +288,23 @@ class Supervisor:
                 self._announced = True
                 sys.stdout.write(banner(self._settings, *self._ports))
                 sys.stdout.flush()
+                self._manager.ready(self._status)
+            self._feed()
         return 0
+
+    @property
+    def _status(self) -> str:
+        running = [worker for worker in self._workers if worker.ready and not worker.restart_at]
+        holds = sum(worker.holds for worker in running)
+        return f"{len(running)} of {len(self._workers)} workers serve; {holds} holds"
+
+    def _feed(self) -> None:
+        """Send a beat to the service manager, unless a killed worker does not end: a hung worker is
+        replaced here, and the others go on.
+        """
+        now = time.monotonic()
+        if all(now - worker.killed_at < SLACK_SECONDS for worker in self._workers):
+            self._beat.send(now, self._status)
 
     def _check_health(self) -> None:
         """Kill the workers whose loop is blocked or whose start takes too long; a new process
@@ -318,7 +343,7 @@ class Supervisor:
             else "The worker is killed, and the command ends.",
         )
         worker.unanswered_since, worker.reason = None, "hung"
-        worker.ready_by = math.inf
+        worker.ready_by, worker.killed_at = math.inf, time.monotonic()
         worker.process.kill()
 
     def _schedule_restart(self, worker: Worker) -> None:
@@ -333,6 +358,7 @@ class Supervisor:
             **({"error": worker.failed} if worker.failed else {}),
         )
         worker.pipe.close()
+        worker.killed_at = math.inf
         if not worker.ready and self._rebinds:
             worker.close()
         if now - worker.started < YOUNG_SECONDS:
@@ -345,9 +371,9 @@ class Supervisor:
         """Terminate the workers. A second signal forces their exit; a worker that takes too long is
         killed.
         """
-        settings = self._settings
-        seconds = settings.drain_delay + settings.drain_seconds + GRACE_SECONDS + SLACK_SECONDS
+        seconds = stop_seconds(self._settings)
         end = time.monotonic() + seconds
+        self._manager.stopping(f"Draining; {self._status}", seconds)
         for worker in self._workers:
             # When the worker closes its own copy too, the kernel refuses new connections; else
             # clients would wait in a queue that no process accepts from.
@@ -368,19 +394,4 @@ class Supervisor:
                     worker.process.kill()
                     worker.process.join()
             wait([worker.process.sentinel for worker in alive], TICK_SECONDS)
-
-
-@contextmanager
-def _terminal_signals_blocked() -> Iterator[None]:
-    """A process that is started here never gets SIGINT or SIGHUP. Ctrl-C and the end of a terminal
-    reach the whole process group, but only the supervisor handles them. The supervisor receives
-    signals of this time after the block.
-    """
-    # The first process would start the tracker, which lifts the block.
-    resource_tracker.ensure_running()
-    blocked = [signal.SIGINT, *([] if HANGUP is None else [HANGUP])]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self._feed()

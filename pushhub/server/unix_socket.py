@@ -45,10 +45,6 @@ class UnixSocket:
             self.sock.listen()
             self._file = _identity(self.path)
 
-    def sockets(self, count: int) -> list[socket.socket]:
-        """A socket for each worker, all with the same queue."""
-        return [self.sock, *(self.sock.dup() for _ in range(count - 1))]
-
     def remove(self) -> None:
         """Remove the file, unless another server has put its own there."""
         if _identity(self.path) == self._file:

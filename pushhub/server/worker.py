@@ -84,10 +84,11 @@ class ReloadDone:
 class Heartbeat:
     """A message that the supervisor sends twice a second, and that a worker with a running loop
     sends back. `replaced` is the number of processes that were replaced so far, by reason; the
-    first worker has it in its metrics.
+    first worker has it in its metrics. `holds` is the number of holds of the worker.
     """
 
     replaced: Mapping[str, int]
+    holds: int = 0
 
 
 class WorkerServer(Server):
@@ -127,11 +128,12 @@ def run_worker(
     index: int,
     *,
     reloads: bool = False,
+    publics: int = 1,
 ) -> None:
-    """Run a worker in this process. Its public socket is the first of `sockets`, that of `control`
-    the second. Other workers read its metrics from a socket in `folder`. With `reloads` the
-    supervisor can read the settings again. The worker exits on SIGTERM, on a message from `pipe`,
-    or when the pipe ends.
+    """Run a worker in this process. The first of `sockets` are `publics` public ones, the others
+    are those of `control`. Other workers read its metrics from a socket in `folder`. With `reloads`
+    the supervisor can read the settings again. The worker exits on SIGTERM, on a message from
+    `pipe`, or when the pipe ends.
     """
     logs.configure(settings.log_level, settings.log_format)
     supervisor = os.getppid()
@@ -155,7 +157,7 @@ def run_worker(
         if isinstance(message, Heartbeat):
             if index == 0:
                 app.service.replaced = message.replaced
-            pipe.send(message)
+            pipe.send(Heartbeat(message.replaced, app.service.hub.parked))
         elif isinstance(message, Reconfigure):
             # The supervisor has written it in a folder of its own.
             changed = pickle.loads(message.file.read_bytes())
@@ -172,8 +174,8 @@ def run_worker(
         app = create_app(settings)
         app.service.peers = peers
         app.service.reload = requests.send if reloads else None
-        server = WorkerServer(app, started, controls=sockets[1:])
-        server.run(sockets=sockets[:1])
+        server = WorkerServer(app, started, controls=sockets[publics:])
+        server.run(sockets=sockets[:publics])
     except (StoreError, CannotListen) as error:
         pipe.send(WorkerFailed(str(error)))
         sys.exit(1)

@@ -29,8 +29,9 @@ Every setting is a flag of `pushhub serve`, an environment variable, and a key o
 flag wins over the variable, the variable over the file, the file over the default; a list or a
 table is replaced as a whole. Flags and variables write lists and tables as JSON. The file is the
 one that `--config` or `PUSHHUB_CONFIG` names, else `pushhub.toml` in the current folder, if any.
-Unknown names are errors. `pushhub config show` prints each value and its source;
-`pushhub config check` reports what is wrong.
+Unknown names are errors. Kubernetes and Docker set variables for a Service or container named
+`pushhub`, such as `PUSHHUB_PORT=tcp://…`: these are ignored with a warning. `pushhub config show`
+prints each value and its source; `pushhub config check` reports what is wrong.
 
 A setting that can hold a secret can be read from a file: `PUSHHUB_X_FILE`, `--x-file`, or the key
 `x_file` of the TOML file, relative to it; or from the credential `x` of systemd

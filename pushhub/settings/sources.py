@@ -17,6 +17,7 @@ from pushhub.settings.errors import SettingsError, sentences, suggestion
 from pushhub.settings.field import is_secret
 from pushhub.settings.model import ENV_PREFIX, Settings
 from pushhub.settings.secret_files import FILE_FORMS, SecretFiles, read_text
+from pushhub.settings.service_links import sentence, service_links
 from pushhub.store.urls import without_password
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Loaded:
     """Loads the same flags, environment and file again."""
     warnings: tuple[str, ...] = ()
     """Sentences about files with secrets that other users may read."""
+    ignored: str | None = None
+    """The sentence about variables of Kubernetes and Docker that look like settings."""
 
 
 def flag_name(name: str) -> str:
@@ -75,6 +78,8 @@ def load(
     """
     again = partial(load, flags, environ, file)
     environ = os.environ if environ is None else environ
+    links = service_links(environ)
+    environ = {name: text for name, text in environ.items() if name not in links}
     file = _find(file, environ)
     secret_files = SecretFiles()
     of_file = _read_toml(file, secret_files) if file else {}
@@ -112,7 +117,8 @@ def load(
         if (secret := source.own_file) is not None:
             secret_files.check(secret, f"The source {source.name!r} names {secret}")
     settings._origins.update({name: one for name, one in origins.items() if one != "default"})
-    return Loaded(settings, origins, file, again, tuple(dict.fromkeys(secret_files.warnings)))
+    warnings = tuple(dict.fromkeys(secret_files.warnings))
+    return Loaded(settings, origins, file, again, warnings, sentence(links) if links else None)
 
 
 class _Texts(EnvSettingsSource):

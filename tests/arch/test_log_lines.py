@@ -59,6 +59,7 @@ LINES = {
     "store/sqlite/file.py:SqliteFile._recognise store.epoch_changed": "once for each opening",
     "store/sqlite/log.py:SqliteLog._checkpoint store.checkpoint_failed": "one for 4,000 pages",
     "store/sqlite/log.py:SqliteLog.commit store.sidecar_failed": "once until it works again",
+    "app.py:create_app environment.ignored": "once for each application",
     "app.py:App.open limits.private_addresses_uncounted": "once in a process",
     "api/revocation.py:revoke.work revocation.added": "one for each request of an operator",
     "auth/jwks_source.py:JwksSource._refresh jwks.failed": "once until the reason changes",

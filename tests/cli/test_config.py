@@ -5,6 +5,7 @@ from pushhub.settings import Settings
 from pushhub.settings.reference import markdown
 from tests.auth.signing import SECRET
 from tests.cli.running import pushhub
+from tests.test_service_links import KUBERNETES
 
 FILE = f"""
 max_wait = 20
@@ -65,3 +66,37 @@ def test_check_reports_unreadable_files() -> None:
 
 def test_docs_are_the_reference() -> None:
     assert pushhub("config", "docs").stdout == markdown()
+
+
+def test_variables_of_kubernetes_are_ignored_and_named() -> None:
+    good = pushhub("config", "check", "--dev", **KUBERNETES)
+    assert good.exit_code == 0, good.stderr
+    assert "PUSHHUB_CONTROL_PORT" in good.stderr
+    assert "enableServiceLinks: false" in good.stderr
+    shown = json.loads(pushhub("config", "check", "--dev", "--json", **KUBERNETES).stdout)
+    assert "enableServiceLinks" in shown["ignored"]
+    assert json.loads(pushhub("config", "show", "--json", **KUBERNETES).stdout)["port"] == {
+        "value": 8080,
+        "origin": "default",
+    }
+    doctor = pushhub("doctor", "--dev", "--json", **KUBERNETES)
+    (finding,) = (
+        one for one in json.loads(doctor.stdout)["findings"] if one["check"] == "environment"
+    )
+    assert finding["level"] == "warn"
+    assert "enableServiceLinks" in finding["sentence"]
+
+
+def test_every_command_that_reads_settings_survives_variables_of_kubernetes() -> None:
+    commands = [
+        ["routes", "list"],
+        ["token", "new", "--subscribe", "news"],
+        ["store", "check"],
+        ["user", "add", "a@localhost"],
+        ["config", "show"],
+    ]
+    for command in commands:
+        control = pushhub(*command)
+        result = pushhub(*command, **KUBERNETES)
+        assert "unknown setting" not in result.stderr, command
+        assert result.exit_code == control.exit_code, command

@@ -62,7 +62,9 @@ def test_a_section_names_what_the_command_takes(name: str) -> None:
 def test_the_checks_of_doctor_are_all_there() -> None:
     package = Path(__file__).parents[2] / "pushhub" / "doctor"
     code = "".join(path.read_text() for path in package.glob("*.py"))
-    checks = set(re.findall(r'\b(?:ok|warn|bad)\(\s*"(\w+)"', code)) | {"settings", "secrets"}
+    checks = set(re.findall(r'\b(?:ok|warn|bad)\(\s*"(\w+)"', code)) | {
+        *("settings", "secrets", "environment")
+    }
     checks |= {"stream", "compression"}  # one function for both
     table = SECTIONS["pushhub doctor"].partition("| check |")[2]
     rows = re.findall(r"^\| (`[^|]*`) \|", table, re.MULTILINE)
