@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 _CHUNK = 65536
 # The longest request line that is looked for across two chunks.
 _LONGEST_LINE = 8192
-_REQUEST_LINE = re.compile(rb"(?:^|(?<=\n))([A-Z]+) (\S+) HTTP/1\.1\r\n")
+# Also directly behind a body, which need not end with a newline.
+_REQUEST_LINE = re.compile(
+    rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|PROPFIND|REPORT) (/\S*) HTTP/1\.1\r\n"
+)
 
 
 class Relay:
