@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import IO, Any
 
+from tests import prepared
 from tests.wire import Client, EventStream, Fields, Response
 
 _UVICORN = [
@@ -238,15 +239,7 @@ def serve(
         environ[f"PUSHHUB_{name.upper()}"] = text
     # An empty folder: there is no configuration file to be found.
     with tempfile.TemporaryDirectory(prefix="pushhub-") as folder:
-        process = subprocess.Popen(
-            [sys.executable, *DRIVERS[driver]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-            env=environ,
-        )
+        process = _started(DRIVERS[driver], environ, folder, settings.get("workers", 1) > 1)
         try:
             server = Server(driver, process)
             yield server
@@ -255,6 +248,25 @@ def serve(
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+def _started(
+    command: list[str], environ: dict[str, str], folder: str, has_workers: bool
+) -> subprocess.Popen[str]:
+    """A new process. One with workers starts others as a user's does, from its own command."""
+    flag, module, *arguments = command
+    if flag == "-m" and not has_workers and not os.environ.get("PUSHHUB_TEST_NEW_PROCESSES"):
+        process: subprocess.Popen[str] = prepared.start(module, arguments, environ, folder)
+        return process
+    return subprocess.Popen(
+        [sys.executable, *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env=environ,
+    )
 
 
 def _fields(headers: Fields) -> dict[str, str]:
