@@ -44,7 +44,8 @@ APPLICATION = Application(
     start=start,
     polls=(
         Poll("/0/data/queues.json", enqueue, name="queues"),
-        Poll("/0/data/jobs/mails/queued/8/asc/1.json", enqueue, name="jobs"),
+        # The newest first: a page of the oldest is full after eight jobs.
+        Poll("/0/data/jobs/mails/queued/8/dsc/1.json", enqueue, name="jobs"),
     ),
     routes="""\
 [[routes]]
