@@ -32,6 +32,7 @@ TEXTS = {
     "token_keys": TOKENS,
     "sources": SOURCES,
     "grip_key": SECRET.decode(),
+    "canary_password": "of-the-canary",
 }
 
 # Names that say secret and are none.

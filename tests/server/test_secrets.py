@@ -58,6 +58,7 @@ def files(tmp_path: Path) -> dict[str, str]:
         "token_keys": json.dumps([{"algorithm": "HS256", "key": TOKEN_KEY}]),
         "grip_key": GRIP_KEY,
         "sources": json.dumps(SOURCES),
+        "canary_password": f"{CANARY}-of-the-canary",
     }
     assert set(texts) == set(FILE_FORMS.values()), "a new secret needs a canary here"
     for name, text in texts.items():
