@@ -27,7 +27,7 @@ from pushhub.server.http1.factory import ConnectionFactory
 from pushhub.server.notify_socket import NotifySocket
 from pushhub.server.own_connections import UNIX, PrivateListener, dial_listener
 from pushhub.server.reload import HANGUP
-from pushhub.server.sockets import Listeners, port_of
+from pushhub.server.sockets import Listeners, accept_queued, port_of
 from pushhub.server.watchdog import Watchdog
 from pushhub.store.base import StoreError
 
@@ -55,6 +55,10 @@ BACKLOG = 4096
 
 class CannotListen(Exception):
     """An address is in use; the message is a sentence with the remedy."""
+
+
+# Connections that are accepted last have so long for TLS, which takes a round trip or two.
+QUEUED_SECONDS = 1.0
 
 
 class Server(uvicorn.Server):
@@ -212,6 +216,7 @@ class Server(uvicorn.Server):
             await self._unless_forced(self.app.hand_over())
             await self._unless_forced(service.hub.drain(settings.drain_seconds))
         await service.hub.drain(0)
+        await self._close_listeners(sockets or ())
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
@@ -221,6 +226,24 @@ class Server(uvicorn.Server):
         if reloads := [task for task in (self._reloading, self._again) if task is not None]:
             await asyncio.wait(reloads)
         log.info("server.stopped")
+
+    async def _close_listeners(self, sockets: Sequence[socket.socket]) -> None:
+        """Serve the connections that are in the queues, which would be reset, and accept no more.
+        Nothing is awaited between the last `accept` and the close.
+        """
+        queued = [accepted for sock in sockets for accepted in accept_queued(sock)]
+        for server in self.servers:
+            server.close()
+        connected = asyncio.gather(*map(self._connect, queued), return_exceptions=True)
+        await self._unless_forced(asyncio.wait({connected}, timeout=QUEUED_SECONDS))
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: self.connection_factory(self.config, self.server_state, self.lifespan.state),
+            accepted,
+            ssl=self.config.ssl,
+        )
 
     async def _unless_forced(self, work: object) -> None:
         """Wait for the end of `work`, or for a second signal."""

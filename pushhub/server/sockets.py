@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import struct
 from dataclasses import dataclass
@@ -122,3 +123,28 @@ def reset(transport: asyncio.Transport) -> None:
     if (sock := transport.get_extra_info("socket")) is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
+
+
+def accept_queued(listening: socket.socket) -> list[socket.socket]:
+    """Accept the connections in the queue of a socket that is about to close, which would reset
+    them.
+    """
+    accepted: list[socket.socket] = []
+    try:
+        while True:
+            accepted.append(listening.accept()[0])
+    except OSError:
+        # Nothing is left, or no descriptor is.
+        return accepted
+
+
+def has_unread(transport: asyncio.BaseTransport) -> bool:
+    """Whether bytes that the peer has sent, or its end, are not read yet."""
+    if not hasattr(select, "poll"):
+        return False
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return False
+    poller = select.poll()
+    poller.register(sock.fileno(), select.POLLIN)
+    return bool(poller.poll(0))

@@ -121,7 +121,8 @@ def nginx_add_header(origin: str) -> Iterator[App]:
             block_until((folder / "pid").exists)
 
             def change(n: int) -> None:
-                (folder / "new").write_text(f'{{"n":{n}}}')
+                # nginx knows a version by the second of the change and by the size.
+                (folder / "new").write_text(f'{{"n":{n}}}' + n * " ")
                 (folder / "new").replace(folder / "orders")
 
             yield port, change

@@ -37,10 +37,10 @@ def test_show_tells_every_value_and_where_it_is_from() -> None:
 def test_show_keeps_secrets() -> None:
     Path("pushhub.toml").write_text(FILE)
     for extra in ([], ["--json"]):
-        result = pushhub("config", "show", *extra, PUSHHUB_STORE="redis://u:pass@db:6379/0")
+        result = pushhub("config", "show", *extra, PUSHHUB_STORE="redis://u:hunter2@db:6379/0")
         assert result.exit_code == 0
         assert SECRET.decode() not in result.stdout
-        assert "pass" not in result.stdout
+        assert "hunter2" not in result.stdout
         assert "redis://u:**********@db:6379/0" in result.stdout
         assert "**********" in result.stdout
 

@@ -124,13 +124,15 @@ class Terminal:
         self.output = ""
         self._master, slave = pty.openpty()
         self._resize(slave, columns)
+        # These name the size of the tests' own terminal.
+        environ = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
         # A session of its own, whose terminal this is: Ctrl-C becomes a signal there.
         self.process = subprocess.Popen(
             [sys.executable, "-c", _RUN, *arguments],
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=os.environ | {"TERM": "xterm-256color"},
+            env=environ | {"TERM": "xterm-256color"},
             start_new_session=True,
         )
         os.close(slave)

@@ -35,7 +35,7 @@ from pushhub.server.http1.limits import (
     WRITE_HIGH_WATER,
 )
 from pushhub.server.http1.states import BODY, GUEST, HEAD, HELD, IDLE, LINGER, NAMES, STREAM
-from pushhub.server.sockets import reset
+from pushhub.server.sockets import has_unread, reset
 
 if TYPE_CHECKING:
     from pushhub.api.access_log import AccessEntry
@@ -188,7 +188,9 @@ class Connection(asyncio.Protocol):
         """The server shuts down: close the connection after the request that is being served."""
         self.keep = False
         if self.state == IDLE:
-            self.transport.close()
+            # A request that is on its way is served: most proxies repeat no POST.
+            if not has_unread(self.transport):
+                self.transport.close()
         elif self.handoff is not None:
             self.handoff.guest.shutdown()
 
