@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -55,10 +56,6 @@ BACKLOG = 4096
 
 class CannotListen(Exception):
     """An address is in use; the message is a sentence with the remedy."""
-
-
-# Connections that are accepted last have so long for TLS, which takes a round trip or two.
-QUEUED_SECONDS = 1.0
 
 
 class Server(uvicorn.Server):
@@ -158,13 +155,13 @@ class Server(uvicorn.Server):
         self, config: uvicorn.Config, factory: ConnectionFactory, sockets: Sequence[socket.socket]
     ) -> None:
         loop = asyncio.get_running_loop()
-
-        def accepted() -> Connection:
-            return factory(config, self.server_state, self.lifespan.state)
-
+        accepted = partial(self._accepted, config, factory)
         for sock in sockets:
             create = loop.create_unix_server if sock.family == UNIX else loop.create_server
             self.servers.append(await create(accepted, sock=sock, backlog=BACKLOG))
+
+    def _accepted(self, config: uvicorn.Config, factory: ConnectionFactory) -> Connection:
+        return factory(config, self.server_state, self.lifespan.state)
 
     def _on_hangup(self, reload: Reload) -> None:
         if reload.is_end:
@@ -231,18 +228,16 @@ class Server(uvicorn.Server):
         """Serve the connections that are in the queues, which would be reset, and accept no more.
         Nothing is awaited between the last `accept` and the close.
         """
-        queued = [accepted for sock in sockets for accepted in accept_queued(sock)]
+        queued = [accepted for sock in sockets for accepted in accept_queued(sock, BACKLOG)]
         for server in self.servers:
             server.close()
-        connected = asyncio.gather(*map(self._connect, queued), return_exceptions=True)
-        await self._unless_forced(asyncio.wait({connected}, timeout=QUEUED_SECONDS))
+        # A client may have left meanwhile.
+        await asyncio.gather(*map(self._connect, queued), return_exceptions=True)
 
     async def _connect(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
         await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: self.connection_factory(self.config, self.server_state, self.lifespan.state),
-            accepted,
-            ssl=self.config.ssl,
+            partial(self._accepted, self.config, self.connection_factory), accepted
         )
 
     async def _unless_forced(self, work: object) -> None:

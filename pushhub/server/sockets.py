@@ -125,17 +125,17 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-def accept_queued(listening: socket.socket) -> list[socket.socket]:
+def accept_queued(listening: socket.socket, most: int) -> list[socket.socket]:
     """Accept the connections in the queue of a socket that is about to close, which would reset
-    them.
+    them. `most` is the length of the queue: a flood fills it again meanwhile.
     """
     accepted: list[socket.socket] = []
     try:
-        while True:
-            accepted.append(listening.accept()[0])
+        for _ in range(most):
+            accepted.append(listening.accept()[0])  # noqa: PERF401 - an error must lose none
     except OSError:
-        # Nothing is left, or no descriptor is.
-        return accepted
+        pass  # nothing is left, or no descriptor is
+    return accepted
 
 
 def has_unread(transport: asyncio.BaseTransport) -> bool:

@@ -68,7 +68,6 @@ LOOPS = {
     "grip/sequence.py:ItemSequence._record": "nothing; each round takes an item",
     "server/http1/upload.py:Upload.__aiter__": "bytes of the client; the body's end or its silence",
     "server/http1/upload.py:Upload.body": "bytes of the client; the body's end or its silence",
-    "server/sockets.py:accept_queued": "the socket does not block: the end of its queue",
     "server/server.py:Server._unless_forced": "the task, or a tick; the task's end",
     "xmpp/routing/local_user.py:LocalUser._locate": "a reply of the directory; no message is left",
     "xmpp/storage/offline.py:offline_starts": "a page of the archive; its end, or a page without "
