@@ -132,15 +132,17 @@ class Resource:
         waiter = FetchWaiter(hub, condition if wait is not None else None, number)
         hold: Hold | None = None
         if wait is not None:
-            if condition is not None:
+            if condition is None:
+                # The next request waits: then this fetch is fresh enough, and no other is needed.
+                hub.channels.keep(self.channel)
+            else:
                 # Before all else: every event from now on completes the hold.
                 parked = self._park(condition, wait)
                 if not isinstance(parked, Hold):
                     return parked
                 hold = parked
-            hub.wheel.set(waiter, hub.now() + wait)
-            if hold is not None:
                 hold.attach(waiter)
+            hub.wheel.set(waiter, hub.now() + wait)
         self._waiters.add(waiter)
         try:
             # It waits for the origin, and not for a claim that the log has not settled.

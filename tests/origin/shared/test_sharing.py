@@ -117,6 +117,16 @@ async def test_an_origin_without_tags_is_given_some(front: Front) -> None:
 # -- polled for all ------------------------------------------------------------------
 
 
+async def test_a_client_that_has_just_read_waits_without_another_fetch(front: Front) -> None:
+    target = front.notified + "?read=first"
+    front.api.set(target, "1", '"one"')
+    read = await front.wait(target)
+    assert (read.status, read.headers["etag"]) == (200, '"one"')
+    async with front.waiting(target, read.headers["etag"]):
+        await front.parked(1, looks=1)
+        assert front.api.count(target) == 1
+
+
 async def test_a_change_completes_all_holds_with_one_fetch(front: Front) -> None:
     front.api.set(front.notified, "1", '"one"')
     async with (
