@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.log.event import Draft
-from pushhub.store.base import IDEMPOTENCY_SECONDS, REGISTER, Append, Appended
+from pushhub.store.base import REGISTER, Append, Appended
 
 if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
@@ -23,19 +23,17 @@ CLAIMS_CHANNEL = "$origin:turns"
 class FetchClaims:
     """The claims of one node."""
 
-    __slots__ = ("_hub", "_latest")
+    __slots__ = ("_hub",)
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        # The latest wall-clock time, and when it was read, on the hub's clock.
-        self._latest = (float("-inf"), 0.0)
 
     def begin(self, channel: str, claim: str) -> asyncio.Future[bool]:
         """Claim a fetch. The future says whether this node does it, of all nodes with the same
         claim on a channel; the caller may set the result first.
         """
         is_won: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        if self._hub.store.certain or self._is_set_back():
+        if self._hub.store.certain:
             is_won.set_result(True)
             return is_won
 
@@ -48,18 +46,6 @@ class FetchClaims:
         key = Append(CLAIMS_CHANNEL, Draft(b"{}"), REGISTER, key=f"{channel}:{claim}")
         self._hub.record([key], settled)
         return is_won
-
-    def _is_set_back(self) -> bool:
-        """Whether the wall clock shows an earlier time than before. Claims are named by that clock,
-        so their names are taken and no node would fetch. The store remembers names for
-        IDEMPOTENCY_SECONDS.
-        """
-        clock, now = self._hub.clock(), self._hub.now()
-        latest, at = self._latest
-        if clock < latest and now - at < IDEMPOTENCY_SECONDS:
-            return True
-        self._latest = (clock, now)
-        return False
 
 
 class FetchClaim:

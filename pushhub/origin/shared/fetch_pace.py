@@ -24,6 +24,7 @@ from pushhub.log.event import Draft
 from pushhub.origin.shared.fetch_budget import NOTHING, Budget, Demand, budget_of, step_of
 from pushhub.origin.shared.node_demands import DemandHeartbeat, NodeDemands, origin_id, sample_size
 from pushhub.origin.shared.origin_pace import OriginPace
+from pushhub.origin.shared.turn_clock import TurnClock
 from pushhub.store.base import Append, Retention
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class FetchPace:
         self.fetch_rate, self.replaces = settings.fetch_rate, settings.replaces
         self._routed = _targets(settings)
         self.origins: dict[str, OriginPace] = {}
+        self.turns = TurnClock()
         self.tick = OFF
         self._is_open = False
         # None where no other node shares the log.
@@ -109,6 +111,7 @@ class FetchPace:
     def open(self) -> None:
         """Begin to measure. The hub is open."""
         self._is_open = True
+        self.turns.advance(self._hub.clock(), self._hub.now())
         if not self._hub.store.certain:
             self._nodes = NodeDemands(self._new_name())
             self._subscription = Subscription(self._hub, CHANNEL, self._receive, Start.EARLIEST)
@@ -229,7 +232,7 @@ class FetchPace:
         assert self._nodes is not None
         now = self._hub.now()
         by_id = {origin_id(target): demand for target, demand in demands.items()}
-        draft = Draft(DemandHeartbeat(self._nodes.own, now, by_id).encode())
+        draft = Draft(DemandHeartbeat(self._nodes.own, self.turns.time(now), by_id).encode())
         self._sent, self._announced, self._is_sending = now, frozenset(demands), True
         self._hub.record([Append(CHANNEL, draft, RETENTION)], self._was_sent)
 
@@ -245,7 +248,9 @@ class FetchPace:
     def _receive(self, event: Event) -> None:
         heartbeat = DemandHeartbeat.decode(event.data)
         if heartbeat is not None and self._nodes is not None:
-            self._nodes.receive(heartbeat, self._hub.now())
+            now = self._hub.now()
+            self.turns.advance(heartbeat.sent, now)
+            self._nodes.receive(heartbeat, now, self.turns.monotonic(heartbeat.sent))
             self._is_current = False
             self._hurry()
 

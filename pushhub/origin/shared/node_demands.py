@@ -38,7 +38,7 @@ def sample_size(origins: int) -> int:
 
 
 class DemandHeartbeat(NamedTuple):
-    """The demands of one node, by `origin_id`. `sent` is a time on the node's own clock."""
+    """The demands of one node, by `origin_id`. `sent` is a time on the node's `TurnClock`."""
 
     node: str
     sent: float
@@ -84,10 +84,12 @@ class NodeDemands:
         # When this node's last heartbeat was sent that came back.
         self._received = float("-inf")
 
-    def receive(self, heartbeat: DemandHeartbeat, now: float) -> None:
-        """Take over a heartbeat. One without demands says that the node needs no share."""
+    def receive(self, heartbeat: DemandHeartbeat, now: float, sent: float) -> None:
+        """Take over a heartbeat. One without demands says that the node needs no share. `sent` is
+        the time of an own one on the clock of `now`.
+        """
         if heartbeat.node == self.own:
-            self._received = max(self._received, heartbeat.sent)
+            self._received = max(self._received, sent)
         self._nodes.pop(heartbeat.node, None)
         if heartbeat.demands and len(self._nodes) < MAX_NODES:
             self._nodes[heartbeat.node] = (now, heartbeat.demands)

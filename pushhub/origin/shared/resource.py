@@ -242,7 +242,7 @@ class Resource:
     def fetch_in_turn(self) -> None:
         """Fetch, as the pace of the origin allows now, unless another node does."""
         # The claim has the same name on all nodes with the same interval.
-        claim = f"{self._pause:g}:{int(self._hub.clock() / self._pause)}"
+        claim = self._owner.turns.turn(self._pause, self._hub.now())
         self._start_fetching(claim, scheduled=True)
 
     def leave(self) -> None:

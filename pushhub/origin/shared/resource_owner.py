@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pushhub.origin.shared.key import Key
     from pushhub.origin.shared.origin_pace import OriginPace
     from pushhub.origin.shared.resource import Resource
+    from pushhub.origin.shared.turn_clock import TurnClock
     from pushhub.origin.shared.unshared_log import UnsharedLog
     from pushhub.settings.route import Route
 
@@ -29,6 +30,7 @@ class ResourceOwner(Protocol):
     refuse: Callable[[Problem], Response]
     fetcher: Fetcher
     claims: FetchClaims
+    turns: TurnClock
     unshared: UnsharedLog
     size: int
     served_from_memory: int

@@ -98,6 +98,7 @@ class ResourceTable:
         self.unshared = UnsharedLog(hub)
         self.pace = FetchPace(hub, self.__iter__, settings, new_name)
         self.pace_at = self.pace.at
+        self.turns = self.pace.turns
         self.served_from_memory = 0
         """Requests that were completed or parked without a fetch."""
         self.served_after_fetch = 0

@@ -8,7 +8,6 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 from pushhub.origin.shared.node_demands import SILENT_SECONDS
-from pushhub.store.base import IDEMPOTENCY_SECONDS
 from pushhub.testing.simulation.world import ROUTES, TRACE_SECONDS
 
 if TYPE_CHECKING:
@@ -99,9 +98,5 @@ def check_budget(world: World) -> None:
 
 
 def _paced_alone(world: World, at: float) -> bool:
-    """Whether nodes could not share turns: no log, or a clock that shows a time again, whose
-    turns are taken for as long as the log remembers them.
-    """
-    if world.troubled_any(at - TRACE_SECONDS, at + PACE_SECONDS):
-        return True
-    return any(at - IDEMPOTENCY_SECONDS <= step <= at + PACE_SECONDS for step in world.steps)
+    """Whether nodes could not share turns, because the log was unavailable."""
+    return world.troubled_any(at - TRACE_SECONDS, at + PACE_SECONDS)

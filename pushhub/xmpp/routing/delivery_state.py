@@ -37,6 +37,7 @@ class DeliveryState:
         "_elsewhere",
         "_known_nodes",
         "_left",
+        "_lost_from",
         "_redeliver",
         "_saved_redeliver",
         "caught_up",
@@ -55,7 +56,8 @@ class DeliveryState:
         self._redeliver: list[int] = []
         # Delivered to the one resource that they were for, while no session received the others.
         # Messages before the last MAX_DIRECT count as undelivered, and may arrive twice.
-        self._direct: dict[int, None] = {}
+        # The value is the epoch of the delivery.
+        self._direct: dict[int, str] = {}
         # Messages in the marker that other nodes wrote to their clients, without a confirmation.
         self._elsewhere: dict[str, list[int]] = {}
         # Messages left to the other node that has the session of their full address: by offset,
@@ -63,6 +65,8 @@ class DeliveryState:
         self._left: dict[int, tuple[str, str, float]] = {}
         # The nodes whose messages this node has seen in the marker.
         self._known_nodes: frozenset[str] = frozenset()
+        # The first message of the epoch since which the log has lost no end, if it has lost one.
+        self._lost_from: Cursor | None = None
         # The redeliveries in the marker that `_redeliver` has, or has had.
         self._saved_redeliver: set[int] = set()
 
@@ -75,6 +79,11 @@ class DeliveryState:
     def last_delivered(self) -> int:
         """The highest offset of a delivered message."""
         return max(self.offset, max(self._direct, default=0))
+
+    @property
+    def last_recorded(self) -> int:
+        """The highest offset of which the state says anything."""
+        return max(self.last_delivered, max(self._redeliver, default=0))
 
     @property
     def needs_attention(self) -> bool:
@@ -111,25 +120,54 @@ class DeliveryState:
             if self.offset < position.offset:
                 self.position = position
                 self.changed = True
+        epoch = position.epoch if position is not None else own.epoch if own is not None else ""
         for offset in direct:
             if offset > self.offset:
-                self._remember(offset)
+                self._remember(Cursor(epoch, offset))
+
+    def keep(self, epoch: str) -> None:
+        """The log has a new epoch, and no other messages than those that this state knows."""
+        if self.position is not None:
+            self.position = Cursor(epoch, self.position.offset)
+
+    def forget_from(self, first: Cursor) -> None:
+        """The log has lost its end. `first` is the first message of the present epoch: from there
+        on the log has other messages than those that this state has recorded."""
+        position = self.position
+        if position is not None and position.epoch != first.epoch:
+            self.position = Cursor(first.epoch, min(position.offset, first.offset - 1))
+        self._drop_from(first)
+
+    def _drop_from(self, first: Cursor) -> None:
+        start, epoch = first.offset, first.epoch
+        self._redeliver = [offset for offset in self._redeliver if offset < start]
+        self._direct = {o: e for o, e in self._direct.items() if o < start or e == epoch}
+        self._lost_from = first
+        self.changed = True
+
+    def is_lost(self, cursor: Cursor) -> bool:
+        """Whether the log has lost the message of an archive's id, as far as this node knows."""
+        first = self._lost_from
+        return first is not None and cursor.offset >= first.offset and cursor.epoch != first.epoch
 
     # Deliveries
 
     def record(self, cursor: Cursor, *, delivered: bool) -> None:
         """The next message was delivered, or no session could receive it."""
+        epochs = {at.epoch for at in (self.position, self._lost_from) if at is not None}
+        if epochs and cursor.epoch not in epochs:
+            self._drop_from(cursor)
         if not self.caught_up:
             if delivered:
-                self._remember(cursor.offset)
+                self._remember(cursor)
         elif delivered:
             self.position = cursor
             self.changed = True
         else:
             self.caught_up = False
 
-    def _remember(self, offset: int) -> None:
-        self._direct[offset] = None
+    def _remember(self, cursor: Cursor) -> None:
+        self._direct[cursor.offset] = cursor.epoch
         if len(self._direct) > MAX_DIRECT:
             del self._direct[min(self._direct)]
 

@@ -16,13 +16,13 @@ from pushhub.log.read import Gap
 from pushhub.store.base import StoreError
 from pushhub.xmpp.routing.delivery_state import LEFT_SECONDS, DeliveryState
 from pushhub.xmpp.routing.joins import Joins
+from pushhub.xmpp.routing.lost_end import forget_lost_end, lost_messages
 from pushhub.xmpp.storage.archive import (
     ArchivedMessage,
     DelayedMessages,
     archive_channel,
-    archive_offsets,
+    archive_cursors,
     archived_message,
-    events_at,
     marker_key,
 )
 from pushhub.xmpp.storage.offline import PAGE_EVENTS, offline_starts
@@ -81,16 +81,23 @@ class LocalUser:
         async with self._opening:
             if self.subscription is None:
                 await self._subscribe()
+            else:
+                await self._forget_lost_end()
 
     async def _subscribe(self) -> None:
         bare = self.jid.bare
         marker = await self._context.kv.json(marker_key(bare))
         if marker is not None:
             self.state.load(marker)
+            await self._forget_lost_end()
             await self.take_over()
         subscription = Subscription(self._context.hub, archive_channel(bare), self.receive)
         await subscription.begin()
         self.subscription = subscription
+
+    async def _forget_lost_end(self) -> None:
+        sessions = self.sessions.values()
+        await forget_lost_end(self._context.hub.store, self.jid.bare, self.state, sessions)
 
     def delivered_upto(self, session: XmppSession) -> Cursor | None:
         """The last message of the archive that this node has delivered to a session, if the message
@@ -311,30 +318,23 @@ class LocalUser:
         return at.offset
 
     async def _lost_messages(self) -> list[tuple[Event, bytes]]:
-        """The messages that vanished clients may lack, with their payloads. A failure forgets none.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
-        lost = self.state.take_lost()
-        store = self._context.hub.store
-        delayed = DelayedMessages(store, self.jid.bare)
-        try:
-            events = await events_at(store, self.jid.bare, lost)
-            return [(event, await delayed.payload(event)) for event in events]
-        except BaseException:
-            self.state.restore_lost(lost)
-            raise
+        sessions = self.sessions.values()
+        return await lost_messages(self._context.hub.store, self.jid.bare, self.state, sessions)
 
     def lose(self, stanzas: Iterable[Element]) -> None:
         """A session ended; as far as known, it did not receive these stanzas."""
-        offsets = [] if self.anonymous else archive_offsets(stanzas, self.jid.bare)
+        offsets = [] if self.anonymous else self._archived(stanzas)
         if not offsets:
             return
         others = any(session.receives_messages for session in self.sessions.values())
         self.state.lose(offsets, received_by_others=others)
         if others:
             self._context.spawn(self._redeliver())
+
+    def _archived(self, stanzas: Iterable[Element]) -> list[int]:
+        """The offsets of those stanzas that are messages of the archive."""
+        cursors = archive_cursors(stanzas, self.jid.bare)
+        return [cursor.offset for cursor in cursors if not self.state.is_lost(cursor)]
 
     async def _redeliver(self) -> None:
         """Deliver the messages of an ended session to the other sessions that did not receive them:
@@ -377,7 +377,7 @@ class LocalUser:
             if not state.changed or state.position is None:
                 return
             streams = [session.stream for session in self.sessions.values()]
-            offsets = {o for stream in streams for o in archive_offsets(stream.pending(), bare)}
+            offsets = {o for stream in streams for o in self._archived(stream.pending())}
             offsets.update(state.left_offsets if streams else ())
             write = state.start_write(state.position, self._nodes.node, sorted(offsets))
             try:

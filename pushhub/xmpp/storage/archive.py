@@ -161,11 +161,16 @@ def archive_position(stanza: Element, by: str) -> Cursor | None:
     return None
 
 
-def archive_offsets(stanzas: Iterable[Element], by: str) -> list[int]:
-    """The archive offsets of those stanzas that are archived messages to the account, or carbon
-    copies of them."""
+def archive_cursors(stanzas: Iterable[Element], by: str) -> list[Cursor]:
+    """The archive ids of those stanzas that are archived messages to the account, or carbon copies
+    of them."""
     found = (archive_position(_received(stanza), by) for stanza in stanzas)
-    return [cursor.offset for cursor in found if cursor is not None]
+    return [cursor for cursor in found if cursor is not None]
+
+
+def archive_offsets(stanzas: Iterable[Element], by: str) -> list[int]:
+    """The offsets of the same stanzas."""
+    return [cursor.offset for cursor in archive_cursors(stanzas, by)]
 
 
 def _received(stanza: Element) -> Element:

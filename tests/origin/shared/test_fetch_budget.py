@@ -203,8 +203,8 @@ def test_a_heartbeat_for_the_most_origins_fits_into_an_event() -> None:
 
 def test_a_silent_node_keeps_its_share_until_it_has_stopped() -> None:
     nodes = NodeDemands("me")
-    nodes.receive(DemandHeartbeat("me", 0.0, {"o": demand(1)}), 0.1)
-    nodes.receive(DemandHeartbeat("other", 7.0, {"o": demand(2)}), 0.1)
+    nodes.receive(DemandHeartbeat("me", 0.0, {"o": demand(1)}), 0.1, 0.0)
+    nodes.receive(DemandHeartbeat("other", 7.0, {"o": demand(2)}), 0.1, 7.0)
     own, demands = nodes.at("o")
     assert (own.size, len(demands)) == (1, 2)
     assert nodes.receives_own(OWN_SILENT_SECONDS)
@@ -214,14 +214,14 @@ def test_a_silent_node_keeps_its_share_until_it_has_stopped() -> None:
     nodes.expire(SILENT_SECONDS + 0.2)
     assert len(nodes.at("o")[1]) == 1
     # A node that leaves says so.
-    nodes.receive(DemandHeartbeat("me", 9.0, {}), 80)
+    nodes.receive(DemandHeartbeat("me", 9.0, {}), 80, 9.0)
     assert nodes.at("o") == (NOTHING, [])
 
 
 def test_the_number_of_nodes_is_bounded() -> None:
     nodes = NodeDemands("me")
     for number in range(2 * MAX_NODES):
-        nodes.receive(DemandHeartbeat(str(number), 0.0, {"o": demand(1)}), 0.0)
+        nodes.receive(DemandHeartbeat(str(number), 0.0, {"o": demand(1)}), 0.0, 0.0)
     assert len(nodes) == MAX_NODES
 
 
