@@ -452,3 +452,54 @@ async def test_a_refusal_names_its_setting(locked: Server) -> None:
         refused = await locked.get(target, **shared, prefer="wait=25")
     assert "The setting is limits.subject-holds." in refused.json()["detail"]
     await locked.held(0)
+
+
+async def test_refusals_of_a_client_that_goes_on_come_later() -> None:
+    """After a hundred refusals at once an address receives ten a second, however many it asks for:
+    it cannot use the server's time. Requests of others do not wait.
+    """
+    number = 125
+    with hub(address_requests={"rate": 0.01, "burst": 1}) as server:
+        async with await server.connect() as abuser, await server.connect() as other:
+            begun = time.monotonic()
+            for _ in range(number):
+                response = await abuser.ask("GET", "/livez", by(ALICE))
+            assert response.status == 429
+            # Slowness of the machine makes this longer, never shorter.
+            assert time.monotonic() - begun > (number - 1 - 100) / 10 - 0.2
+            # Requests that are sent ahead wait, too, and keep their order. Others do not wait.
+            request = "GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {}\r\n\r\n"
+            mine, bobs = (request.format(address).encode() for address in (ALICE, BOB))
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(mine * 3 + bobs)
+            assert (await other.ask("GET", "/livez", by("203.0.113.9"))).status == 200
+            data = b""
+            while data.count(b"HTTP/1.1 ") < 4:
+                data += await asyncio.wait_for(reader.read(65536), 20)
+            assert re.findall(rb"HTTP/1.1 (\d+)", data) == [b"429", b"429", b"429", b"200"]
+            # A client that disconnects during its pause leaves nothing.
+            writer.write(mine)
+            writer.close()
+        # The refusal of a request whose body is still on its way arrives whole, too.
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = f"POST /x HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {ALICE}\r\n"
+        writer.write(f"{head}Content-Length: 200000\r\n\r\n".encode() + bytes(100_000))
+        await writer.drain()
+        data = await asyncio.wait_for(reader.read(), 20)
+        writer.write(bytes(100_000))
+        writer.close()
+        assert data.startswith(b"HTTP/1.1 429 ")
+        assert data.endswith(b"}")
+        assert await server.metric("pushhub_limited_slowed_total") >= 10
+        await server.held(0)
+
+
+async def test_a_late_refusal_keeps_the_connection() -> None:
+    limits: Any = {"address_bytes": {"rate": 0.01, "burst": 1}}
+    with hub(**limits) as server:
+        async with await server.connect() as client:
+            for _ in range(110):
+                refused = await client.ask("POST", events_of("x"), by(ALICE), b"12345")
+            check(refused, "address-bytes")
+            assert refused.headers.get("connection") != "close"
+        assert await limited(server, "address-bytes") == 109
