@@ -199,7 +199,7 @@ class Limits:
         self.limited[name] += 1
         self._lines.warning(log, "limit.reached", name, limit=name, by=key)
         seconds = max(1, math.ceil(wait * self._uniform(1.0, 1.0 + JITTER)))
-        return LimitRefusal(name, self.specs[name], seconds, remaining)
+        return LimitRefusal(name, self.specs[name], seconds, remaining, key)
 
     def __repr__(self) -> str:
         return f"<Limits {sum(self.limited.values())} refused>"

@@ -69,6 +69,8 @@ class Problem(Exception):
         self.detail = detail
         self.headers = headers
         self.members = members
+        self.limited: tuple[str, str, str] | None = None
+        """The limit that refuses, its scope and its client; None for other problems."""
 
     def to_dict(self) -> dict[str, Any]:
         """The problem's JSON object, also as a member of another response."""

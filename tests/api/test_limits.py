@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -184,7 +185,7 @@ async def test_publishes_bytes_and_creations_of_an_address() -> None:
         assert results[1]["error"]["policy"] == "address-creations"
 
 
-async def test_connections_of_an_address() -> None:
+async def test_connections_of_an_address(tmp_path: Path) -> None:
     # Loopback never counts, so this is another address of this machine.
     address = own_address()
     common: dict[str, Any] = {
@@ -221,6 +222,51 @@ async def test_connections_of_an_address() -> None:
         client = await connect(server.port)
         check(await client.receive(5), "address-connects")
         await client.leave()
+    limits = {"address-connections": {"most": 1}}
+    audit = tmp_path / "audit.log"
+    with serve(
+        **common, xmpp_domains=["localhost"], audit_file=str(audit), limits=limits
+    ) as server:
+        async with await connect(server.port) as one:
+            assert (await one.ask("GET", "/livez")).status == 200
+            two = await connect(server.port)
+            refused = await two.receive(20)
+            # The connection may be a BOSH session's, and Strophe.js ends its session at a 4xx.
+            assert refused.status == 503
+            assert refused.json()["policy"] == "address-connections"
+            assert int(refused.headers["retry-after"]) >= 1
+            await two.leave()
+        (record,) = refusals(audit)
+        assert record["actor"]["address"] == address
+        assert record["target"] == {"type": "limit", "id": "address-connections"}
+
+
+async def test_a_refusal_before_an_endpoint_leaves_a_line(tmp_path: Path) -> None:
+    """Of a page, of a poll that is served from a cache, and of a wait."""
+    limits = {"address-requests": {"rate": 0.01, "burst": 3}, "address-holds": {"most": 1}}
+    audit, target = tmp_path / "audit.log", f"{events_of(fresh())}?since=now"
+    with serve(
+        dev=True, trusted_proxies=PROXY, audit_file=str(audit), limits=limits, access_log=False
+    ) as server:
+        async with await server.connect() as client:
+            for _ in range(3):
+                assert (await client.ask("GET", target, by(ALICE))).status == 200
+            for path in (target, target, "/livez"):
+                check(await client.ask("GET", path, by(ALICE)), "address-requests")
+        wait = {**by(BOB), "prefer": "wait=25"}
+        async with server.holding("GET", target, b"", **wait):
+            await server.held(1)
+            check(await server.get(target, **wait), "address-holds")
+        await server.held(0)
+    found = [(line["actor"]["address"], line["target"]) for line in refusals(audit)]
+    requests, holds = ({"type": "limit", "id": f"address-{name}"} for name in ("requests", "holds"))
+    assert found == [(ALICE, requests)] * 3 + [(BOB, holds)]
+
+
+def refusals(file: Path) -> list[dict[str, Any]]:
+    """The refusals in an audit log."""
+    records = map(json.loads, file.read_text().splitlines())
+    return [record for record in records if record["action"] == "auth.refused"]
 
 
 async def test_private_addresses_do_not_count_without_a_trusted_proxy() -> None:
