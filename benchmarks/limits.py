@@ -1,11 +1,12 @@
 """What limits cost a client that they do not stop, and what one abuser costs all others.
 
     python -m benchmarks.limits cost [--peer 203.0.113.1] [--polls 20000]
-    python -m benchmarks.limits abuser [--seconds 5]
+    python -m benchmarks.limits abuser [--seconds 5] [--heavy] [--limit address-bytes]
 
 `cost` runs polls and deliveries in this process, through real connections on a transport that
 discards: microseconds for a poll with its delivery, and bytes for a hold. `abuser` starts a hub,
 and measures polls of honest clients beside one address that reaches each limit in turn.
+With `--heavy` each honest request reads 100 KB.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -34,6 +36,9 @@ from pushhub.log.event import Draft
 from pushhub.server.http1.factory import ConnectionFactory
 from pushhub.settings import Settings
 from pushhub.store.base import Append
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HOLDS = 1000
 # Windows without and beside an abuser, in turns: the machine has other work, too.
@@ -118,15 +123,18 @@ async def cost(peer: str, polls: int) -> tuple[float, float]:
     return 1e6 * seconds / rounds / HOLDS, weight
 
 
-# Limit → the settings that let one address reach it, and the request that does so.
-ABUSES: dict[str, tuple[dict[str, Any], str]] = {
-    "address-requests": ({"rate": 1000, "burst": 1000}, "GET /v1/channels/x/events"),
-    "address-publishes": ({"rate": 1000, "burst": 1000}, "POST /v1/channels/x/events"),
-    "address-bytes": ({"rate": 100_000, "burst": 100_000}, "POST /v1/channels/x/events"),
-    "address-creations": ({"rate": 10, "burst": 10}, "POST /v1/channels/{n}/events"),
-    "address-holds": ({"most": 10}, "WAIT /v1/channels/x/events"),
-    "address-channels": ({"most": 10}, "WAIT /v1/channels/x/events"),
+# Limit → the settings that let one address reach it, the request that does so, and the requests a
+# second that the limit allows.
+ABUSES: dict[str, tuple[dict[str, Any], str, float]] = {
+    "address-requests": ({"rate": 1000, "burst": 1000}, "GET /v1/channels/x/events", 1000),
+    "address-publishes": ({"rate": 1000, "burst": 1000}, "POST /v1/channels/x/events", 1000),
+    "address-bytes": ({"rate": 100_000, "burst": 100_000}, "POST /v1/channels/x/events", 200),
+    "address-creations": ({"rate": 10, "burst": 10}, "POST /v1/channels/{n}/events", 10),
+    "address-holds": ({"most": 10}, "WAIT /v1/channels/x/events", 0),
+    "address-channels": ({"most": 10}, "WAIT /v1/channels/x/events", 0),
 }
+# The events that a heavy honest request reads, and their bytes.
+HEAVY_EVENTS, HEAVY_BYTES = 100, 1000
 
 
 class Peer:
@@ -159,8 +167,51 @@ class Peer:
         return piece
 
 
-def abuse(port: int, address: str, request: str, stopped: Any, sent: Any, refused: Any) -> None:
-    """Send twice as many requests as the default rate of an address allows. (One that sends as fast
+class Hub(NamedTuple):
+    """A hub that runs."""
+
+    port: int
+    pid: int
+
+    def window(self, seconds: float) -> tuple[float, float]:
+        """The p99 of honest requests in milliseconds, and the part of a core that the hub used."""
+        begin, used = time.monotonic(), self._seconds()
+        times = honest(self.port, seconds)
+        core = (self._seconds() - used) / (time.monotonic() - begin)
+        return 1000 * statistics.quantiles(times, n=100)[98], core
+
+    def _seconds(self) -> float:
+        """The processor time of the hub so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Other:
+    """A process beside the honest clients, at one address: an abuser, or a client at its limit."""
+
+    def __init__(self, port: int, address: str, request: str, rate: float) -> None:
+        self._stopped = multiprocessing.Event()
+        self._sent, self._refused = multiprocessing.Value("q", 0), multiprocessing.Value("q", 0)
+        arguments = (port, address, request, rate, self._stopped, self._sent, self._refused)
+        self._process = multiprocessing.Process(target=abuse, args=arguments)
+        self._process.start()
+
+    def await_limit(self) -> None:
+        """Wait until the burst is spent: it is allowed, and no abuse."""
+        while self._refused.value < 20 and self._process.is_alive():
+            time.sleep(0.01)
+
+    def stop(self) -> tuple[int, int]:
+        """End it; returns the refused requests and all."""
+        self._stopped.set()
+        self._process.join(60)
+        return self._refused.value, self._sent.value
+
+
+def abuse(
+    port: int, address: str, request: str, rate: float, stopped: Any, sent: Any, refused: Any
+) -> None:
+    """Send `rate` requests a second, unless the responses come later. (A client that sends as fast
     as it can would measure how a machine with two cores shares them among three programs.)
     """
     os.nice(10)
@@ -168,7 +219,7 @@ def abuse(port: int, address: str, request: str, stopped: Any, sent: Any, refuse
     held = [Peer(port, address) for _ in range(20)] if method == "WAIT" else []
     for peer in held:
         peer.send(f"GET {path}?since=now", more="Prefer: wait=55\r\n")
-    peer, begin = Peer(port, address), time.monotonic()
+    peer, due = Peer(port, address), time.monotonic()
     while not stopped.is_set():
         sent.value += 1
         line = path.replace("{n}", str(sent.value))
@@ -181,7 +232,8 @@ def abuse(port: int, address: str, request: str, stopped: Any, sent: Any, refuse
             refused.value += peer.receive() == 429
         except ConnectionError:
             peer = Peer(port, address)
-        time.sleep(max(0.0, begin + sent.value / ABUSES_A_SECOND - time.monotonic()))
+        due += 1 / rate
+        time.sleep(max(0.0, due - time.monotonic()))
 
 
 def honest(port: int, seconds: float) -> list[float]:
@@ -191,58 +243,81 @@ def honest(port: int, seconds: float) -> list[float]:
     while time.monotonic() < end:
         for peer in peers:
             begin = time.perf_counter()
-            peer.send("GET /v1/channels/honest/events")
+            peer.send(f"GET /v1/channels/honest/events?limit={HEAVY_EVENTS}")
             assert peer.receive() == 200
             times.append(time.perf_counter() - begin)
             time.sleep(0.005)
     return times
 
 
-def abuser(seconds: float) -> None:
-    """The p99 of honest clients without and with an abuser, for each limit."""
-    limits = {name: own for name, (own, _) in ABUSES.items() if own}
+def abuser(seconds: float, only: str, *, heavy: bool) -> None:
+    """The p99 of honest clients alone, beside a client at its limit, and beside an abuser."""
+    titles = "".join(f"{title:^18}" for title in ("alone", "at the limit", "abuser"))
+    print(f"{'p99, part of a core':18}{titles}   more   refused")
+    for number, (name, (own, request, allowed)) in enumerate(ABUSES.items()):
+        if only and only != name:
+            continue
+        with _hub({name: own}) as hub:
+            if heavy:
+                peer = Peer(hub.port, "192.0.2.1")
+                for _ in range(HEAVY_EVENTS):
+                    peer.send("POST /v1/channels/honest/events", b"x" * HEAVY_BYTES)
+                    assert peer.receive() == 200
+            honest(hub.port, 1.0)
+            _row(hub, number, name, request, allowed, seconds)
+
+
+@contextmanager
+def _hub(limits: dict[str, Any]) -> Iterator[Hub]:
+    """A hub with one limit of our own. The next limit gets a new hub, or it would be
+    measured together with the others.
+    """
     settings = [f"--limits={json.dumps(limits)}", '--trusted-proxies=["127.0.0.1"]']
-    pushhub = Path(sys.executable).with_name("pushhub")
-    with TemporaryDirectory() as folder:
-        command = [str(pushhub), "serve", "--dev", "--port=0", "--store=memory://", *settings]
-        command.append("--log-level=error")
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder) as process:
-            try:
-                assert process.stdout
-                port = int(process.stdout.readline().split("127.0.0.1:")[1].split()[0])
-                honest(port, 1.0)
-                print("limit              p99 before   p99 beside   refused")
-                for number, (name, (_, request)) in enumerate(ABUSES.items()):
-                    before, beside, share = _beside(port, number, request, seconds)
-                    print(f"{name:18} {before:7.2f} ms {beside:9.2f} ms   {share}", flush=True)
-            finally:
-                process.terminate()
+    command = [sys.executable, "-m", "pushhub", "serve", "--dev", "--port=0", "--store=memory://"]
+    command += [*settings, "--log-level=error"]
+    with (
+        TemporaryDirectory() as folder,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder
+        ) as process,
+    ):
+        try:
+            assert process.stdout
+            port = int(process.stdout.readline().split("127.0.0.1:")[1].split()[0])
+            yield Hub(port, process.pid)
+        finally:
+            process.terminate()
 
 
-def _beside(port: int, number: int, request: str, seconds: float) -> tuple[float, float, str]:
-    """The medians of the p99 without and beside an abuser, in turns; and what was refused."""
-    before, beside, shares = [], [], [0, 0]
+def _row(hub: Hub, number: int, name: str, request: str, allowed: float, seconds: float) -> None:
+    """Print the medians of windows in turns, and what was refused."""
+    window = seconds / TURNS
+    alone, within, beside, shares = [], [], [], [0, 0]
     for turn in range(TURNS):
-        before.append(_p99(honest(port, seconds / TURNS)))
-        stopped = multiprocessing.Event()
-        sent, refused = multiprocessing.Value("q", 0), multiprocessing.Value("q", 0)
-        address = f"203.0.113.{10 * number + turn}"
-        process = multiprocessing.Process(
-            target=abuse, args=(port, address, request, stopped, sent, refused)
-        )
-        process.start()
-        while sent.value < 20:
-            time.sleep(0.01)
-        beside.append(_p99(honest(port, seconds / TURNS)))
-        stopped.set()
-        process.join(60)
-        shares[0] += refused.value
-        shares[1] += sent.value
-    return statistics.median(before), statistics.median(beside), f"{shares[0]} of {shares[1]}"
+        alone.append(hub.window(window))
+        if allowed:
+            other = Other(hub.port, f"203.0.113.{10 * number + turn}", request, allowed)
+            within.append(hub.window(window))
+            other.stop()
+        address = f"203.0.113.{100 + 10 * number + turn}"
+        other = Other(hub.port, address, request, ABUSES_A_SECOND)
+        other.await_limit()
+        beside.append(hub.window(window))
+        for index, count in enumerate(other.stop()):
+            shares[index] += count
+    # The machine differs from minute to minute: a window is compared with the one before.
+    more = statistics.median(
+        one[0] / other[0] - 1 for one, other in zip(beside, alone, strict=True)
+    )
+    columns = "".join(map(_column, (alone, within, beside)))
+    print(f"{name:18}{columns}{more:+7.0%}   {shares[0]} of {shares[1]}", flush=True)
 
 
-def _p99(times: list[float]) -> float:
-    return 1000 * statistics.quantiles(times, n=100)[98]
+def _column(windows: list[tuple[float, float]]) -> str:
+    if not windows:
+        return f"{'-':^18}"
+    p99, core = (statistics.median(column) for column in zip(*windows, strict=True))
+    return f"{p99:7.2f} ms {core:5.1%}  "
 
 
 def main() -> None:
@@ -252,9 +327,11 @@ def main() -> None:
     parser.add_argument("--peer", default="127.0.0.1")
     parser.add_argument("--polls", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--heavy", action="store_true")
+    parser.add_argument("--limit", default="", choices=["", *ABUSES])
     options = parser.parse_args()
     if options.what == "abuser":
-        abuser(options.seconds)
+        abuser(options.seconds, options.limit, heavy=options.heavy)
     else:
         micros, weight = asyncio.run(cost(options.peer, options.polls))
         print(f"{micros:.2f} µs for a poll with its delivery, {weight:.0f} bytes for a hold")

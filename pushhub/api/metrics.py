@@ -264,6 +264,12 @@ METRICS: tuple[Metric, ...] = (
         "limit",
     ),
     Metric(
+        "pushhub_limited_slowed_total",
+        "Refusals by limits that waited, because their client goes on sending.",
+        "counter",
+        lambda service: service.callers.limits.slowed,
+    ),
+    Metric(
         "pushhub_limits_degraded_total",
         "Decisions of shared limits by the local share, while Redis could not be reached.",
         "counter",

@@ -224,9 +224,13 @@ class Service:
         hold.complete(response)
 
     def refuse(self, problem: Problem, request: Request | None = None) -> Response:
-        """Count a problem, and make its response. The audit log gets refusals of a `request`."""
+        """Count a problem, and make its response. The audit log gets refusals of a `request`, and
+        those by a limit.
+        """
         if request is not None:
             self.audit.refused(problem, request)
+        else:
+            self.audit.limited(problem)
         self.rejected[problem.slug] = self.rejected.get(problem.slug, 0) + 1
         return problem.response()
 

@@ -21,7 +21,9 @@ import structlog
 
 from pushhub.auth.rate_limit import Rate, RateLimit
 from pushhub.http.client_address import client_network
+from pushhub.http.problem import LIMITED
 from pushhub.log.grant import EVERYTHING, NOTHING
+from pushhub.settings.limits import ADDRESS, SUBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +37,6 @@ log = structlog.get_logger("pushhub.auth")
 _lines = logging.getLogger("pushhub.audit")
 
 REFUSED_ACTION = "auth.refused"
-# The reason of a refusal by a limit.
-LIMITED = "too-many-requests"
 REFUSED_STATUSES = frozenset({401, 403, 429})
 
 # deploy/fail2ban bans after 15 lines in ten minutes, so 20 lines are enough. After them an address
@@ -216,6 +216,19 @@ class AuditLog:
         if problem.status in REFUSED_STATUSES:
             target = f"{request.method} {request.path}"
             self.refuse(self.actor(request), problem.slug, target, action=action)
+
+    def limited(self, problem: Problem) -> None:
+        """Write the lines of a refusal by a limit before there is a request to name: of a
+        connection, a repeated poll, or a wait. Its target is the limit.
+        """
+        if problem.limited is not None:
+            name, scope, key = problem.limited
+            actor = (
+                AuditActor("none", "", key)
+                if scope == ADDRESS
+                else AuditActor("token" if scope == SUBJECT else "key", key)
+            )
+            self.refuse(actor, problem.slug, name, target_type="limit")
 
     def failed(self, problem: Problem, request: Request, action: str) -> None:
         """Write the line of a management request that failed before its action began, such as one

@@ -33,13 +33,15 @@ class LimitRefusal(NamedTuple):
     seconds: int
     """Whole seconds until the next try, rounded up."""
     remaining: int = 0
+    key: str = ""
+    """The client: a network, a subject, or the name of a key."""
 
     def problem(self) -> Problem:
         """The response: 429 (RFC 6585 §4) that names the limit."""
         spec = self.spec
         most = spec.most if spec.is_count else spec.burst
         amount = f"{spec.most:,}" if spec.is_count else f"{number(spec.rate)} a second"
-        return Problem(
+        problem = Problem(
             "too-many-requests",
             f"The limit {self.name} is reached: {spec.what}, at most {amount} for one"
             f" {spec.scope}. Wait for Retry-After. The setting is limits.{self.name}.",
@@ -50,6 +52,8 @@ class LimitRefusal(NamedTuple):
             policy=self.name,
             limit=int(most),
         )
+        problem.limited = (self.name, spec.scope, self.key)
+        return problem
 
 
 def policy_fields(name: str, spec: LimitSpec, remaining: int, seconds: int) -> Headers:

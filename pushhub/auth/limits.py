@@ -31,6 +31,16 @@ log = structlog.get_logger(__name__)
 # Keys that one rate remembers at most: 4 MB. Only keys without a full bucket count.
 MAX_KEYS = 20_000
 
+# Refusals that an address receives immediately. A client that obeys `Retry-After` has one for each
+# of its requests under way, and a page sends some dozens together. Each costs up to a tenth of a
+# millisecond of the loop, so ten a second are a thousandth of a core.
+REFUSALS = Rate.per_second(10, 100)
+# The longest pause before a further one, in seconds: that of Postfix (`smtpd_error_sleep_time`).
+MAX_PAUSE = 1.0
+# The refusals of an address that wait at a time. Behind a proxy each keeps a connection of it busy,
+# so they are a tenth of the requests that may wait for events (`address-holds`).
+MAX_SLOWED = 1000
+
 
 class LimitPolicy(Protocol):
     """The settings of all limits; `Settings` is one."""
@@ -81,6 +91,10 @@ class Limits:
         self.counts: dict[str, CountLimit] = {}
         self.limited = dict.fromkeys(LIMIT_SPECS, 0)
         """The number of refusals of each limit."""
+        self._refusals = RateLimit(REFUSALS, MAX_KEYS)
+        self._slow = CountLimit(MAX_SLOWED)
+        self.slowed = 0
+        """The number of refusals that had to wait."""
         self.configure(policy)
 
     def configure(self, policy: LimitPolicy) -> None:
@@ -162,11 +176,30 @@ class Limits:
         """Count one less of a key."""
         self.counts[name].release(key, number)
 
+    # Refusals
+
+    def pause(self, network: str) -> float:
+        """Seconds for which the refusal of a client is held back; 0 for the first ones. Call
+        `resumed` after a pause.
+        """
+        now = self.now()
+        wait = self._refusals.wait(network, now)
+        if wait and not self._slow.acquire(network):
+            return 0.0
+        if wait < MAX_PAUSE:
+            self._refusals.spend(network, now)
+        self.slowed += wait > 0
+        return min(wait, MAX_PAUSE)
+
+    def resumed(self, network: str) -> None:
+        """The pause of a refusal has ended."""
+        self._slow.release(network)
+
     def _refused(self, name: str, key: str, wait: float, remaining: int) -> LimitRefusal:
         self.limited[name] += 1
         self._lines.warning(log, "limit.reached", name, limit=name, by=key)
         seconds = max(1, math.ceil(wait * self._uniform(1.0, 1.0 + JITTER)))
-        return LimitRefusal(name, self.specs[name], seconds, remaining)
+        return LimitRefusal(name, self.specs[name], seconds, remaining, key)
 
     def __repr__(self) -> str:
         return f"<Limits {sum(self.limited.values())} refused>"

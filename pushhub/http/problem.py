@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from pushhub.http.response import Headers, Response
+from pushhub.http.response import Headers, LimitedResponse, Response
 
 TYPE_PREFIX = "urn:pushhub:problem:"
 
@@ -50,6 +50,9 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "origin-timeout": (504, "The origin did not respond in time"),
 }
 
+# The slug of every refusal by a limit.
+LIMITED = "too-many-requests"
+
 _JSON = (b"content-type", b"application/problem+json")
 _NO_STORE = (b"cache-control", b"no-store")
 
@@ -66,6 +69,8 @@ class Problem(Exception):
         self.detail = detail
         self.headers = headers
         self.members = members
+        self.limited: tuple[str, str, str] | None = None
+        """The limit that refuses, its scope and its client; None for other problems."""
 
     def to_dict(self) -> dict[str, Any]:
         """The problem's JSON object, also as a member of another response."""
@@ -86,7 +91,8 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The problem as a response."""
-        return Response(
+        kind = LimitedResponse if self.slug == LIMITED else Response
+        return kind(
             self.sent_status, (_JSON, _NO_STORE, *self.headers), orjson.dumps(self.to_dict())
         )
 

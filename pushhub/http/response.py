@@ -91,6 +91,12 @@ class Response:
         return f"<Response {self.status} {len(self.body)} bytes>"
 
 
+class LimitedResponse(Response):
+    """The refusal by a limit: a client that goes on sending may receive it later."""
+
+    __slots__ = ()
+
+
 class StreamHead(Response):
     """The response to HEAD where GET opens a stream: its headers without a length."""
 

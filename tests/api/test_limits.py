@@ -8,6 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -184,7 +185,7 @@ async def test_publishes_bytes_and_creations_of_an_address() -> None:
         assert results[1]["error"]["policy"] == "address-creations"
 
 
-async def test_connections_of_an_address() -> None:
+async def test_connections_of_an_address(tmp_path: Path) -> None:
     # Loopback never counts, so this is another address of this machine.
     address = own_address()
     common: dict[str, Any] = {
@@ -221,6 +222,51 @@ async def test_connections_of_an_address() -> None:
         client = await connect(server.port)
         check(await client.receive(5), "address-connects")
         await client.leave()
+    limits = {"address-connections": {"most": 1}}
+    audit = tmp_path / "audit.log"
+    with serve(
+        **common, xmpp_domains=["localhost"], audit_file=str(audit), limits=limits
+    ) as server:
+        async with await connect(server.port) as one:
+            assert (await one.ask("GET", "/livez")).status == 200
+            two = await connect(server.port)
+            refused = await two.receive(20)
+            # The connection may be a BOSH session's, and Strophe.js ends its session at a 4xx.
+            assert refused.status == 503
+            assert refused.json()["policy"] == "address-connections"
+            assert int(refused.headers["retry-after"]) >= 1
+            await two.leave()
+        (record,) = refusals(audit)
+        assert record["actor"]["address"] == address
+        assert record["target"] == {"type": "limit", "id": "address-connections"}
+
+
+async def test_a_refusal_before_an_endpoint_leaves_a_line(tmp_path: Path) -> None:
+    """Of a page, of a poll that is served from a cache, and of a wait."""
+    limits = {"address-requests": {"rate": 0.01, "burst": 3}, "address-holds": {"most": 1}}
+    audit, target = tmp_path / "audit.log", f"{events_of(fresh())}?since=now"
+    with serve(
+        dev=True, trusted_proxies=PROXY, audit_file=str(audit), limits=limits, access_log=False
+    ) as server:
+        async with await server.connect() as client:
+            for _ in range(3):
+                assert (await client.ask("GET", target, by(ALICE))).status == 200
+            for path in (target, target, "/livez"):
+                check(await client.ask("GET", path, by(ALICE)), "address-requests")
+        wait = {**by(BOB), "prefer": "wait=25"}
+        async with server.holding("GET", target, b"", **wait):
+            await server.held(1)
+            check(await server.get(target, **wait), "address-holds")
+        await server.held(0)
+    found = [(line["actor"]["address"], line["target"]) for line in refusals(audit)]
+    requests, holds = ({"type": "limit", "id": f"address-{name}"} for name in ("requests", "holds"))
+    assert found == [(ALICE, requests)] * 3 + [(BOB, holds)]
+
+
+def refusals(file: Path) -> list[dict[str, Any]]:
+    """The refusals in an audit log."""
+    records = map(json.loads, file.read_text().splitlines())
+    return [record for record in records if record["action"] == "auth.refused"]
 
 
 async def test_private_addresses_do_not_count_without_a_trusted_proxy() -> None:
@@ -452,3 +498,54 @@ async def test_a_refusal_names_its_setting(locked: Server) -> None:
         refused = await locked.get(target, **shared, prefer="wait=25")
     assert "The setting is limits.subject-holds." in refused.json()["detail"]
     await locked.held(0)
+
+
+async def test_refusals_of_a_client_that_goes_on_come_later() -> None:
+    """After a hundred refusals at once an address receives ten a second, however many it asks for:
+    it cannot use the server's time. Requests of others do not wait.
+    """
+    number = 125
+    with hub(address_requests={"rate": 0.01, "burst": 1}) as server:
+        async with await server.connect() as abuser, await server.connect() as other:
+            begun = time.monotonic()
+            for _ in range(number):
+                response = await abuser.ask("GET", "/livez", by(ALICE))
+            assert response.status == 429
+            # Slowness of the machine makes this longer, never shorter.
+            assert time.monotonic() - begun > (number - 1 - 100) / 10 - 0.2
+            # Requests that are sent ahead wait, too, and keep their order. Others do not wait.
+            request = "GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {}\r\n\r\n"
+            mine, bobs = (request.format(address).encode() for address in (ALICE, BOB))
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(mine * 3 + bobs)
+            assert (await other.ask("GET", "/livez", by("203.0.113.9"))).status == 200
+            data = b""
+            while data.count(b"HTTP/1.1 ") < 4:
+                data += await asyncio.wait_for(reader.read(65536), 20)
+            assert re.findall(rb"HTTP/1.1 (\d+)", data) == [b"429", b"429", b"429", b"200"]
+            # A client that disconnects during its pause leaves nothing.
+            writer.write(mine)
+            writer.close()
+        # The refusal of a request whose body is still on its way arrives whole, too.
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = f"POST /x HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {ALICE}\r\n"
+        writer.write(f"{head}Content-Length: 200000\r\n\r\n".encode() + bytes(100_000))
+        await writer.drain()
+        data = await asyncio.wait_for(reader.read(), 20)
+        writer.write(bytes(100_000))
+        writer.close()
+        assert data.startswith(b"HTTP/1.1 429 ")
+        assert data.endswith(b"}")
+        assert await server.metric("pushhub_limited_slowed_total") >= 10
+        await server.held(0)
+
+
+async def test_a_late_refusal_keeps_the_connection() -> None:
+    limits: Any = {"address_bytes": {"rate": 0.01, "burst": 1}}
+    with hub(**limits) as server:
+        async with await server.connect() as client:
+            for _ in range(110):
+                refused = await client.ask("POST", events_of("x"), by(ALICE), b"12345")
+            check(refused, "address-bytes")
+            assert refused.headers.get("connection") != "close"
+        assert await limited(server, "address-bytes") == 109

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pushhub.auth.caller import Callers
 from pushhub.auth.count_limit import CountLimit
-from pushhub.auth.limits import Limits
+from pushhub.auth.limits import MAX_PAUSE, MAX_SLOWED, Limits
 from pushhub.auth.rate_limit import Rate, RateLimit
 from pushhub.http.forwarded import TrustedProxies
 from pushhub.log.channel import Patterns
@@ -243,3 +244,34 @@ def test_a_stranger_does_not_grow_the_memory_of_a_count() -> None:
         assert not count.acquire(str(number))
         count.release(str(number))
     assert repr(count) == "<CountLimit 1 for each of 0 keys>"
+
+
+def test_the_refusals_of_an_address_are_paced() -> None:
+    mine, clock, _ = limits()
+    begun = clock.now
+    for _ in range(250):
+        pause = mine.pause("a")
+        clock.now += pause
+        if pause:
+            mine.resumed("a")
+    # The burst is immediate, and a client with one connection receives ten a second after it.
+    assert clock.now - begun == pytest.approx(15, abs=0.2)
+    assert mine.slowed == pytest.approx(150, abs=2)
+    assert mine.pause("b") == 0
+    # Time gives the burst back.
+    clock.now += 60
+    assert mine.pause("a") == 0
+
+
+def test_refusals_that_wait_are_bounded_in_time_and_number() -> None:
+    mine, clock, _ = limits()
+    pauses = [mine.pause("a") for _ in range(100 + MAX_SLOWED)]
+    assert pauses[:100] == [0] * 100
+    assert all(0 < pause <= MAX_PAUSE for pause in pauses[100:])
+    # The others are written immediately: nothing more waits for one address.
+    assert [mine.pause("a") for _ in range(5)] == [0] * 5
+    mine.resumed("a")
+    assert mine.pause("a") > 0
+    # However many were refused, the address is not slowed for longer than its bucket needs.
+    clock.now += 15
+    assert mine.pause("a") == 0

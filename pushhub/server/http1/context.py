@@ -157,7 +157,11 @@ class ConnectionContext:
             connection.network = network
         else:
             connection.keep = False
-            self.writer.respond(connection, self.service.refuse(refusal.problem()))
+            problem = refusal.problem()
+            if self.service.bosh is not None:
+                # It may be a BOSH session's, and Strophe.js ends its session at a 4xx.
+                problem.retried()
+            self.writer.respond(connection, self.service.refuse(problem))
 
     def released(self, connection: ClientConnection) -> None:
         """A connection has ended, or is another protocol's."""

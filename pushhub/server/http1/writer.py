@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.http.response import BODILESS, Part
+from pushhub.http.response import BODILESS, LimitedResponse, Part
 from pushhub.server.http1.limits import LINGER_SECONDS, WRITE_HIGH_WATER
-from pushhub.server.http1.states import IDLE, LINGER, STREAM
+from pushhub.server.http1.slow_refusal import SlowRefusal
+from pushhub.server.http1.states import HELD, IDLE, LINGER, STREAM
 from pushhub.server.http1.stream_framing import StreamFraming
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ class ResponseWriter:
     def respond(
         self, connection: ClientConnection, response: Response, *, linger: bool = False
     ) -> None:
-        """Write a response; the connection is idle after it, or ends."""
+        """Write a response; the connection is idle after it, or ends. A refusal by a limit may
+        have to wait.
+        """
+        if type(response) is LimitedResponse and self._slows(connection, response, linger):
+            return
         lines, head, context = connection.lines, connection.head, self._context
         keep = connection.keep and not context.hub.draining
         tail = lines.keep if keep else lines.close
@@ -51,6 +56,20 @@ class ResponseWriter:
         self.write(connection, pieces)
         if not keep:
             self.end(connection, linger=linger or bool(connection.buffer))
+
+    def _slows(self, connection: ClientConnection, response: Response, linger: bool) -> bool:
+        """Hold back a refusal of a client that has had many; False if it is to be written now."""
+        caller = connection.caller
+        if caller is None or not caller.address:
+            return False
+        seconds = caller.limits.pause(caller.address)
+        if not seconds:
+            return False
+        slow = SlowRefusal(connection, response, caller.limits, caller.address, linger=linger)
+        connection.state = HELD
+        connection.hold = slow
+        slow.wait(seconds)
+        return True
 
     def write(self, connection: ClientConnection, pieces: tuple[bytes, ...]) -> None:
         """Write the pieces of one response or part. A large piece stays in memory whole while one
