@@ -23,7 +23,7 @@ _USUAL_TEXT = (Path(__file__).parent / "usual-nginx.conf").read_text()
 USUAL = dataclasses.replace(
     PROXIES["nginx"],
     name="nginx-usual",
-    file="../../tests/deploy/usual-nginx.conf",
+    files=("../../tests/deploy/usual-nginx.conf",),
     changes={
         old: new.replace("user root;", "")
         for old, new in PROXIES["nginx"].changes.items()

@@ -9,13 +9,10 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
-import os
-import socket
 import ssl
-import subprocess
-import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +20,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests import outside
+from tests import outside, programs
 from tests.ports import free_port
+from tests.waiting import block_until
 from tests.wire import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FOLDER = outside.ROOT / "deploy" / "proxies"
-START_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,8 @@ class Proxy:
     """A proxy, its committed file, and the changes that a test makes to the file."""
 
     name: str
-    file: str
+    files: tuple[str, ...]
+    """The first is the one that the program is given."""
     part: str
     """The outside part that has the program."""
     command: tuple[str, ...]
@@ -50,15 +48,16 @@ class Proxy:
     short: Mapping[str, str] | None = None
     """Further changes: idle connections to the hubs are closed after half a second."""
 
-    def text(self, values: Mapping[str, object], *, short: bool = False) -> str:
-        """The file with its changes."""
-        text = (FOLDER / self.file).read_text()
-        for old, new in {**self.changes, **((short and self.short) or {})}.items():
-            assert old in text, f"{self.file} has no {old!r}"
+    def texts(self, values: Mapping[str, object], *, short: bool = False) -> dict[str, str]:
+        """The files with their changes, by name."""
+        changes = {**self.changes, **((short and self.short) or {})}
+        texts = {Path(file).name: (FOLDER / file).read_text() for file in self.files}
+        for old, new in changes.items():
+            assert any(old in text for text in texts.values()), f"{self.files} have no {old!r}"
             for name, value in values.items():
                 new = new.replace(f"<{name}>", str(value))
-            text = text.replace(old, new)
-        return text
+            texts = {file: text.replace(old, new) for file, text in texts.items()}
+        return texts
 
 
 _HUBS = {"127.0.0.1:8080": "127.0.0.1:<hub1>", "127.0.0.1:8081": "127.0.0.1:<hub2>"}
@@ -72,17 +71,14 @@ _NGINX = {
     "listen 443 ": "listen 127.0.0.1:<port> ",
     "/etc/ssl/certs/pushhub.pem": "<folder>/cert.pem",
     "/etc/ssl/private/pushhub.key": "<folder>/key.pem",
-    # The compiled-in folders belong to root.
-    "server_tokens off;": "server_tokens off; client_body_temp_path <folder>/body;"
-    " proxy_temp_path <folder>/proxy; fastcgi_temp_path <folder>/f;"
-    " uwsgi_temp_path <folder>/u; scgi_temp_path <folder>/s;",
+    "server_tokens off;": "server_tokens off; <nginx_folders>",
 }
 PROXIES = {
     proxy.name: proxy
     for proxy in (
         Proxy(
             "nginx",
-            "nginx.conf",
+            ("nginx.conf",),
             "nginx",
             ("-c", "{file}", "-e", "stderr", "-g", "daemon off;"),
             _NGINX,
@@ -90,7 +86,7 @@ PROXIES = {
         ),
         Proxy(
             "haproxy",
-            "haproxy.cfg",
+            ("haproxy.cfg",),
             "haproxy",
             ("-db", "-f", "{file}"),
             {
@@ -106,8 +102,8 @@ PROXIES = {
         ),
         Proxy(
             "caddy",
-            "Caddyfile",
-            "caddy",
+            ("Caddyfile",),
+            "proxies",
             ("run", "--adapter", "caddyfile", "--config", "{file}"),
             {
                 **_HUBS,
@@ -118,6 +114,40 @@ PROXIES = {
             },
             program="bin/caddy",
             short={"keepalive 60s": "keepalive 500ms"},
+        ),
+        Proxy(
+            "traefik",
+            ("traefik.yml", "traefik-routes.yml"),
+            "proxies",
+            ("--configFile={file}",),
+            {
+                **_HUBS,
+                "/etc/traefik/routes.yml": "<folder>/traefik-routes.yml",
+                '":80"': '"127.0.0.1:<redirect>"',
+                '":443"': '"127.0.0.1:<port>"',
+                "/etc/ssl/certs/pushhub.pem": "<folder>/cert.pem",
+                "/etc/ssl/private/pushhub.key": "<folder>/key.pem",
+                "graceTimeOut: 90s": "graceTimeOut: 1s",
+            },
+            program="bin/traefik",
+            short={"idleConnTimeout: 60s": "idleConnTimeout: 500ms"},
+        ),
+        Proxy(
+            "envoy",
+            ("envoy.yaml",),
+            "proxies",
+            ("-c", "{file}", "--concurrency", "1", "--disable-hot-restart", "-l", "warn"),
+            {
+                "port_value: 8080": "port_value: <hub1>",
+                "port_value: 8081": "port_value: <hub2>",
+                "address: 127.0.0.1, port_value: 9901": "address: 127.0.0.1, port_value: <admin>",
+                "address: 0.0.0.0, port_value: 80}": "address: 127.0.0.1, port_value: <redirect>}",
+                "address: 0.0.0.0, port_value: 443": "address: 127.0.0.1, port_value: <port>",
+                "/etc/ssl/certs/pushhub.pem": "<folder>/cert.pem",
+                "/etc/ssl/private/pushhub.key": "<folder>/key.pem",
+            },
+            program="bin/envoy",
+            short={"idle_timeout: 60s": "idle_timeout: 0.5s"},
         ),
     )
 }
@@ -130,7 +160,7 @@ class _TlsClient(Client):
 
 
 # Those that every run of the tests starts.
-NAMES = ["nginx", "haproxy", "caddy"]
+NAMES = ["nginx", "haproxy", "caddy", "traefik", "envoy"]
 
 
 @dataclass(slots=True)
@@ -139,8 +169,21 @@ class RunningProxy:
 
     name: str
     port: int
+    redirect: int
+    """The port of plain HTTP."""
     log: Path
     tls: ssl.SSLContext
+
+    def serves(self) -> bool:
+        """Whether a hub responds through it."""
+        connection = HTTPSConnection("localhost", self.port, timeout=5, context=self.tls)
+        try:
+            connection.request("GET", "/livez")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
 
     async def connect(self, address: str = "127.0.0.1") -> Client:
         """An HTTP/1.1 connection over TLS, from an address of loopback."""
@@ -196,48 +239,32 @@ def run_proxy(
     program = outside.require(proxy.part)
     if proxy.program:
         program = str(Path(program) / proxy.program)
-    port, own = free_port(), folder / f"{proxy.name}-{hubs[0]}-{short}"
+    port, redirect, own = free_port(), free_port(), folder / f"{proxy.name}-{hubs[0]}-{short}"
     own.mkdir()
     for name in ("cert.pem", "key.pem", "both.pem"):
         (own / name).write_bytes((folder / name).read_bytes())
     values = {
         "port": port,
-        "redirect": free_port(),
+        "redirect": redirect,
+        "admin": free_port(),
         "hub1": hubs[0],
         "hub2": hubs[1],
         "folder": own,
-        # Workers of another user could not write into a folder of the tests.
-        "nginx_user": "user root;" if os.geteuid() == 0 else "",
+        "nginx_user": programs.nginx_user(),
+        "nginx_folders": programs.nginx_folders(own),
     }
-    file, log = own / Path(proxy.file).name, own / "log"
-    file.write_text(proxy.text(values, short=short))
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [program, *(argument.format(file=file) for argument in proxy.command)],
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=sink,
-            env=os.environ | {"HOME": str(own), "XDG_DATA_HOME": str(own)},
-        )
-    try:
-        end = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
-                time.sleep(0.02)
-        yield RunningProxy(proxy.name, port, log, tls)
+    texts = proxy.texts(values, short=short)
+    for name, text in texts.items():
+        (own / name).write_text(text)
+    file, log = own / next(iter(texts)), own / "log"
+    command = [program, *(argument.format(file=file) for argument in proxy.command)]
+    own_data = {"HOME": str(own), "XDG_DATA_HOME": str(own)}
+    with programs.run([command], [port], log, own_data) as (process,):
+        running = RunningProxy(proxy.name, port, redirect, log, tls)
+        # Traefik listens before it has read its routes.
+        block_until(running.serves, programs.START_SECONDS)
+        yield running
         assert process.poll() is None, log.read_text()
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 @contextmanager
