@@ -12,7 +12,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.deploy import idle, rolling
+from tests.deploy import idle, reloading, rolling
 from tests.deploy.proxies import NAMES, PROXIES, Proxy, run_proxies
 from tests.faults.nodes import Node
 from tests.redis_servers import KINDS, Rack
@@ -49,6 +49,39 @@ async def restarts(proxies: list[Proxy], *, drain_delay: float) -> None:
             print(f"  drain_delay {drain_delay:g}: {tally} {tally.kinds()}", flush=True)
 
 
+async def reloads() -> None:
+    for name in NAMES:
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pushhub-proxies-"))
+            hub = stack.enter_context(serve("front"))
+            running = stack.enter_context(
+                run_proxies([PROXIES[name]], Path(folder), (hub.port, hub.port))
+            )
+            outcome = await reloading.reload_under_load(running[name], hub, CLIENTS, held=50)
+            print(f"  {outcome} {outcome.tally.kinds()}", flush=True)
+
+
+async def kills() -> None:
+    """SIGKILL of one of two hubs, which starts again after 5 s."""
+    for name in NAMES:
+        rack = Rack()
+        with ExitStack() as stack:
+            stack.callback(rack.close)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pushhub-proxies-"))
+            url = rack.start(KINDS["valkey9"]).url()
+            nodes = [Node(url) for _ in range(2)]
+            for node in nodes:
+                stack.callback(node.close)
+                await node.start()
+            ports = (nodes[0].port, nodes[1].port)
+            running = stack.enter_context(run_proxies([PROXIES[name]], Path(folder), ports))
+            tallies = await rolling.kill_under_load(
+                nodes, list(running.values()), dataclasses.replace(CLIENTS, repeats=True)
+            )
+            for tally in tallies:
+                print(f"  {tally} {tally.kinds()}; failed twice: {tally.lost[:5]}", flush=True)
+
+
 async def idle_times(*, right: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="pushhub-proxies-") as name, ExitStack() as stack:
         hub = stack.enter_context(serve("front", keep_alive_seconds=1))
@@ -66,6 +99,10 @@ def main() -> None:
     print("rolling restart of two hubs, one proxy at a time", flush=True)
     for proxy in (USUAL, *(PROXIES[name] for name in NAMES)):
         asyncio.run(restarts([proxy], drain_delay=3))
+    print("a reload of the proxy, with 50 waits and 50 streams from before it", flush=True)
+    asyncio.run(reloads())
+    print("SIGKILL of one of two hubs; clients repeat once, publishers with a key", flush=True)
+    asyncio.run(kills())
     print("POSTs around the idle times: the proxy closes first", flush=True)
     asyncio.run(idle_times(right=True))
     print("POSTs around the idle times: the hub closes first, after 1 s", flush=True)

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+import re
+import signal
 import ssl
+import subprocess
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPSConnection
@@ -88,7 +91,7 @@ PROXIES = {
             "haproxy",
             ("haproxy.cfg",),
             "haproxy",
-            ("-db", "-f", "{file}"),
+            ("-W", "-db", "-f", "{file}"),
             {
                 **_HUBS,
                 # The limit of descriptors follows from it, and a test may not raise its own.
@@ -107,8 +110,8 @@ PROXIES = {
             ("run", "--adapter", "caddyfile", "--config", "{file}"),
             {
                 **_HUBS,
-                "\tgrace_period 90s": "\tgrace_period 1s\n\tadmin off\n\tpersist_config off"
-                "\n\tauto_https disable_redirects",
+                "\tgrace_period 90s": "\tgrace_period 90s\n\tadmin 127.0.0.1:<admin>"
+                "\n\tpersist_config off\n\tauto_https disable_redirects",
                 "push.example.org {": "https://:<port> {\n\tbind 127.0.0.1"
                 "\n\ttls <folder>/cert.pem <folder>/key.pem",
             },
@@ -127,7 +130,6 @@ PROXIES = {
                 '":443"': '"127.0.0.1:<port>"',
                 "/etc/ssl/certs/pushhub.pem": "<folder>/cert.pem",
                 "/etc/ssl/private/pushhub.key": "<folder>/key.pem",
-                "graceTimeOut: 90s": "graceTimeOut: 1s",
             },
             program="bin/traefik",
             short={"idleConnTimeout: 60s": "idleConnTimeout: 500ms"},
@@ -136,7 +138,11 @@ PROXIES = {
             "envoy",
             ("envoy.yaml",),
             "proxies",
-            ("-c", "{file}", "--concurrency", "1", "--disable-hot-restart", "-l", "warn"),
+            # The base id tells hot restarts of one Envoy from others; ports are unique.
+            (
+                *("-c", "{file}", "--concurrency", "1", "-l", "warn", "--base-id", "{admin}"),
+                *("--drain-time-s", "90", "--parent-shutdown-time-s", "100"),
+            ),
             {
                 "port_value: 8080": "port_value: <hub1>",
                 "port_value: 8081": "port_value: <hub2>",
@@ -173,6 +179,11 @@ class RunningProxy:
     """The port of plain HTTP."""
     log: Path
     tls: ssl.SSLContext
+    process: subprocess.Popen[bytes]
+    command: list[str]
+    folder: Path
+    successors: ExitStack
+    """The processes that a reload has started, if there are any."""
 
     def serves(self) -> bool:
         """Whether a hub responds through it."""
@@ -184,6 +195,32 @@ class RunningProxy:
             return False
         finally:
             connection.close()
+
+    def reload(self) -> None:
+        """Let it read its files again, as its administrator does."""
+        match self.name:
+            case "nginx":
+                self.process.send_signal(signal.SIGHUP)
+            case "haproxy":
+                self.process.send_signal(signal.SIGUSR2)
+            case "caddy":
+                file = self.folder / "Caddyfile"
+                text = file.read_text()
+                file.write_text(text.replace("try_duration 5s", "try_duration 6s"))
+                (admin,) = re.findall(r"admin (\S+)", text)
+                command = [self.command[0], "reload", *self.command[2:], "--address", admin]
+                subprocess.run(command, check=True, capture_output=True, timeout=60)
+            case "traefik":
+                file = self.folder / "traefik-routes.yml"
+                new = file.with_suffix(".new")
+                new.write_text(file.read_text().replace("attempts: 8", "attempts: 9"))
+                new.replace(file)
+            case "envoy":
+                second = [*self.command, "--restart-epoch", "1"]
+                log = self.folder / "second.log"
+                self.successors.enter_context(programs.run([second], [], log))
+            case name:
+                raise ValueError(name)
 
     async def connect(self, address: str = "127.0.0.1") -> Client:
         """An HTTP/1.1 connection over TLS, from an address of loopback."""
@@ -257,10 +294,10 @@ def run_proxy(
     for name, text in texts.items():
         (own / name).write_text(text)
     file, log = own / next(iter(texts)), own / "log"
-    command = [program, *(argument.format(file=file) for argument in proxy.command)]
+    command = [program, *(argument.format(file=file, **values) for argument in proxy.command)]
     own_data = {"HOME": str(own), "XDG_DATA_HOME": str(own)}
-    with programs.run([command], [port], log, own_data) as (process,):
-        running = RunningProxy(proxy.name, port, redirect, log, tls)
+    with ExitStack() as stack, programs.run([command], [port], log, own_data) as (process,):
+        running = RunningProxy(proxy.name, port, redirect, log, tls, process, command, own, stack)
         # Traefik listens before it has read its routes.
         block_until(running.serves, programs.START_SECONDS)
         yield running
