@@ -1,7 +1,8 @@
-"""Figures of the proxies that tests do not wait for: `scripts/proxies`, about four minutes.
+"""Figures of the proxies that tests do not wait for: `scripts/proxies`, about ten minutes.
 
 A rolling restart of two hubs with more clients than the test has, also through nginx as it is
-usually written; and POSTs around the idle times, also where the hub closes first.
+usually written; a reload of each proxy; SIGKILL of a hub; silent waits over HTTP/3; and POSTs around
+the idle times, also where the hub closes first.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.deploy import idle, reloading, rolling
-from tests.deploy.proxies import NAMES, PROXIES, Proxy, run_proxies
+from tests.deploy.proxies import NAMES, PROXIES, Proxy, http3_client, run_proxies
 from tests.faults.nodes import Node
 from tests.redis_servers import KINDS, Rack
-from tests.serving import serve
+from tests.serving import events_of, serve
 
 # The file as it is usually written has fewer lines to change.
 _USUAL_TEXT = (Path(__file__).parent / "usual-nginx.conf").read_text()
@@ -82,6 +83,25 @@ async def kills() -> None:
                 print(f"  {tally} {tally.kinds()}; failed twice: {tally.lost[:5]}", flush=True)
 
 
+def silences() -> None:
+    """Waits over HTTP/3 without a byte on the connection, and with a ping of the client."""
+    with tempfile.TemporaryDirectory(prefix="pushhub-proxies-") as name, ExitStack() as stack:
+        hub = stack.enter_context(serve("front"))
+        ports = (hub.port, hub.port)
+        running = stack.enter_context(run_proxies([PROXIES["caddy"]], Path(name), ports))
+        clients = {
+            (wait, ping): http3_client(
+                running["caddy"].port, f"{events_of('quiet')}?since=now&wait={wait}", 1, ping
+            )
+            for wait, ping in (("25", ""), ("55", ""), ("55", "15"))
+        }
+        for (wait, ping), client in clients.items():
+            output, _ = client.communicate(timeout=120)
+            print(
+                f"  caddy: wait={wait}, a ping every {ping or '–'} s: {output.strip()}", flush=True
+            )
+
+
 async def idle_times(*, right: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="pushhub-proxies-") as name, ExitStack() as stack:
         hub = stack.enter_context(serve("front", keep_alive_seconds=1))
@@ -103,6 +123,8 @@ def main() -> None:
     asyncio.run(reloads())
     print("SIGKILL of one of two hubs; clients repeat once, publishers with a key", flush=True)
     asyncio.run(kills())
+    print("waits over HTTP/3: status and seconds", flush=True)
+    silences()
     print("POSTs around the idle times: the proxy closes first", flush=True)
     asyncio.run(idle_times(right=True))
     print("POSTs around the idle times: the hub closes first, after 1 s", flush=True)

@@ -304,6 +304,13 @@ def run_proxy(
         assert process.poll() is None, log.read_text()
 
 
+def http3_client(port: int, path: str, count: int, ping: str = "") -> subprocess.Popen[str]:
+    """A process that sends GETs on one HTTP/3 connection, and prints what http3.py says."""
+    python = Path(outside.require("proxies")) / "bin" / "python"
+    command = [str(python), str(Path(__file__).parent / "http3.py"), str(port), path, str(count)]
+    return subprocess.Popen(command + [ping][: bool(ping)], stdout=subprocess.PIPE, text=True)
+
+
 @contextmanager
 def run_proxies(
     proxies: list[Proxy], folder: Path, hubs: tuple[int, int], *, short: bool = False

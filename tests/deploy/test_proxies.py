@@ -16,7 +16,7 @@ from pushhub.settings import Settings
 from tests import outside
 from tests.api.test_bosh import BOSH, XML, creation, poll, sid_of
 from tests.deploy import idle, rolling
-from tests.deploy.proxies import NAMES, PROXIES, RunningProxy, run_proxies
+from tests.deploy.proxies import NAMES, PROXIES, RunningProxy, http3_client, run_proxies
 from tests.deploy.reloading import reload_under_load
 from tests.faults.nodes import Node
 from tests.redis_servers import KINDS, Rack
@@ -223,6 +223,20 @@ async def test_a_hundred_waits_on_one_connection_over_http_2(
     lines = [line.split() for line in output.splitlines()]
     assert [line[:2] for line in lines] == [["200", "2"]] * WAITS
     assert sum(int(line[2]) for line in lines) == 1, "more than one connection"
+
+
+async def test_a_hundred_waits_on_one_connection_over_http_3(site: Site) -> None:
+    """Caddy's file is the one with HTTP/3; the others need a line or a build for it."""
+    channel, proxy = fresh(), site.proxies["caddy"]
+    process = http3_client(proxy.port, f"{events_of(channel)}?since=now&wait=25", WAITS)
+    try:
+        await site.held(WAITS)
+        await site.hubs[0].publish(channel, "for all")
+        output, _ = await asyncio.to_thread(process.communicate, timeout=SECONDS)
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.communicate)
+    assert [status for status, _ in json.loads(output)] == [200] * WAITS
 
 
 @pytest.mark.parametrize("version", ["http1.1", "http2"])
