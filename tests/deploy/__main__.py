@@ -1,8 +1,8 @@
 """Figures of the proxies that tests do not wait for: `scripts/proxies`, about ten minutes.
 
 A rolling restart of two hubs with more clients than the test has, also through nginx as it is
-usually written; a reload of each proxy; SIGKILL of a hub; silent waits over HTTP/3; and POSTs around
-the idle times, also where the hub closes first.
+usually written; a reload of each proxy; SIGKILL of a hub; silent waits over HTTP/3; and POSTs
+around the idle times, also where the hub closes first.
 """
 
 from __future__ import annotations
