@@ -33,7 +33,7 @@ def git_locks() -> list[str]:
         "examples/requirements.txt",
         "tests/apps/python.txt",
         "tests/deploy/helm/charts.txt",
-        "tests/deploy/caddy/caddy.txt",
+        "tests/deploy/wheels/wheels.txt",
         "tests/deploy/lint/lint.txt",
         "tests/fuzz/atheris.txt",
         "tests/node.txt",

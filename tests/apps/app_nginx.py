@@ -1,10 +1,10 @@
 """nginx: a folder of files with its listing as JSON, and its page of figures."""
 
 import itertools
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests import programs
 from tests.apps.application import Application, Place, Poll
 
 _numbers = itertools.count(1)
@@ -16,8 +16,7 @@ error_log error.log;
 events {{}}
 http {{
   access_log off;
-  client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;
-  uwsgi_temp_path tmp; scgi_temp_path tmp;
+  {temporary}
   server {{
     listen 127.0.0.1:{port};
     root {folder}/www;
@@ -32,9 +31,12 @@ http {{
 def start(place: Place) -> Iterator[None]:
     (place.folder / "www").mkdir()
     write(place)
-    # Started as root, its workers would run as another user, who cannot read the folder.
-    user = "user root;" if os.geteuid() == 0 else ""
-    text = _CONFIG.format(user=user, folder=place.folder, port=place.port)
+    text = _CONFIG.format(
+        user=programs.nginx_user(),
+        temporary=programs.nginx_folders(place.folder),
+        folder=place.folder,
+        port=place.port,
+    )
     (place.folder / "nginx.conf").write_text(text)
     prefix = ("-p", str(place.folder), "-c", "nginx.conf", "-e", "error.log")
     with place.running("/usr/sbin/nginx", *prefix):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from tests import outside
+from tests import outside, programs
 from tests.ports import free_port
 from tests.waiting import block_until
 
@@ -104,31 +104,24 @@ def nginx_add_header(origin: str) -> Iterator[App]:
     nginx, port = outside.require("nginx"), free_port()
     with tempfile.TemporaryDirectory(prefix="pushhub-nginx-") as name:
         folder = Path(name)
-        folder.chmod(0o755)
         (folder / "orders").write_text('{"n":1}')
         (folder / "nginx.conf").write_text(
-            "worker_processes 1; daemon off; error_log stderr crit;"
+            f"worker_processes 1; daemon off; error_log stderr crit; {programs.nginx_user()}"
             f"pid {folder}/pid; events {{}}\n"
             "http { access_log off; default_type application/json;"
-            f"client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;"
-            f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;"
+            f"{programs.nginx_folders(folder)}"
             f"server {{ listen 127.0.0.1:{port}; root {folder};"
             f"add_header Access-Control-Allow-Origin {origin}; }} }}\n"
         )
         command = [nginx, "-c", str(folder / "nginx.conf"), "-p", name, "-e", "stderr"]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            block_until((folder / "pid").exists)
 
-            def change(n: int) -> None:
-                # nginx knows a version by the second of the change and by the size.
-                (folder / "new").write_text(f'{{"n":{n}}}' + n * " ")
-                (folder / "new").replace(folder / "orders")
+        def change(n: int) -> None:
+            # nginx knows a version by the second of the change and by the size.
+            (folder / "new").write_text(f'{{"n":{n}}}' + n * " ")
+            (folder / "new").replace(folder / "orders")
 
+        with programs.run([command], [port], folder / "log"):
             yield port, change
-        finally:
-            process.terminate()
-            process.wait(10)
 
 
 @contextmanager

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
-import os
-import socket
+import re
+import signal
 import ssl
 import subprocess
-import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +23,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests import outside
+from tests import outside, programs
 from tests.ports import free_port
+from tests.waiting import block_until
 from tests.wire import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FOLDER = outside.ROOT / "deploy" / "proxies"
-START_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Proxy:
     """A proxy, its committed file, and the changes that a test makes to the file."""
 
     name: str
-    file: str
+    files: tuple[str, ...]
+    """The first is the one that the program is given."""
     part: str
     """The outside part that has the program."""
     command: tuple[str, ...]
@@ -50,15 +51,16 @@ class Proxy:
     short: Mapping[str, str] | None = None
     """Further changes: idle connections to the hubs are closed after half a second."""
 
-    def text(self, values: Mapping[str, object], *, short: bool = False) -> str:
-        """The file with its changes."""
-        text = (FOLDER / self.file).read_text()
-        for old, new in {**self.changes, **((short and self.short) or {})}.items():
-            assert old in text, f"{self.file} has no {old!r}"
+    def texts(self, values: Mapping[str, object], *, short: bool = False) -> dict[str, str]:
+        """The files with their changes, by name."""
+        changes = {**self.changes, **((short and self.short) or {})}
+        texts = {Path(file).name: (FOLDER / file).read_text() for file in self.files}
+        for old, new in changes.items():
+            assert any(old in text for text in texts.values()), f"{self.files} have no {old!r}"
             for name, value in values.items():
                 new = new.replace(f"<{name}>", str(value))
-            text = text.replace(old, new)
-        return text
+            texts = {file: text.replace(old, new) for file, text in texts.items()}
+        return texts
 
 
 _HUBS = {"127.0.0.1:8080": "127.0.0.1:<hub1>", "127.0.0.1:8081": "127.0.0.1:<hub2>"}
@@ -72,17 +74,14 @@ _NGINX = {
     "listen 443 ": "listen 127.0.0.1:<port> ",
     "/etc/ssl/certs/pushhub.pem": "<folder>/cert.pem",
     "/etc/ssl/private/pushhub.key": "<folder>/key.pem",
-    # The compiled-in folders belong to root.
-    "server_tokens off;": "server_tokens off; client_body_temp_path <folder>/body;"
-    " proxy_temp_path <folder>/proxy; fastcgi_temp_path <folder>/f;"
-    " uwsgi_temp_path <folder>/u; scgi_temp_path <folder>/s;",
+    "server_tokens off;": "server_tokens off; <nginx_folders>",
 }
 PROXIES = {
     proxy.name: proxy
     for proxy in (
         Proxy(
             "nginx",
-            "nginx.conf",
+            ("nginx.conf",),
             "nginx",
             ("-c", "{file}", "-e", "stderr", "-g", "daemon off;"),
             _NGINX,
@@ -90,9 +89,9 @@ PROXIES = {
         ),
         Proxy(
             "haproxy",
-            "haproxy.cfg",
+            ("haproxy.cfg",),
             "haproxy",
-            ("-db", "-f", "{file}"),
+            ("-W", "-db", "-f", "{file}"),
             {
                 **_HUBS,
                 # The limit of descriptors follows from it, and a test may not raise its own.
@@ -106,18 +105,55 @@ PROXIES = {
         ),
         Proxy(
             "caddy",
-            "Caddyfile",
-            "caddy",
+            ("Caddyfile",),
+            "proxies",
             ("run", "--adapter", "caddyfile", "--config", "{file}"),
             {
                 **_HUBS,
-                "\tgrace_period 90s": "\tgrace_period 1s\n\tadmin off\n\tpersist_config off"
-                "\n\tauto_https disable_redirects",
+                "\tgrace_period 90s": "\tgrace_period 90s\n\tadmin 127.0.0.1:<admin>"
+                "\n\tpersist_config off\n\tauto_https disable_redirects",
                 "push.example.org {": "https://:<port> {\n\tbind 127.0.0.1"
                 "\n\ttls <folder>/cert.pem <folder>/key.pem",
             },
             program="bin/caddy",
             short={"keepalive 60s": "keepalive 500ms"},
+        ),
+        Proxy(
+            "traefik",
+            ("traefik.yml", "traefik-routes.yml"),
+            "proxies",
+            ("--configFile={file}",),
+            {
+                **_HUBS,
+                "/etc/traefik/routes.yml": "<folder>/traefik-routes.yml",
+                '":80"': '"127.0.0.1:<redirect>"',
+                '":443"': '"127.0.0.1:<port>"',
+                "/etc/ssl/certs/pushhub.pem": "<folder>/cert.pem",
+                "/etc/ssl/private/pushhub.key": "<folder>/key.pem",
+            },
+            program="bin/traefik",
+            short={"idleConnTimeout: 60s": "idleConnTimeout: 500ms"},
+        ),
+        Proxy(
+            "envoy",
+            ("envoy.yaml",),
+            "proxies",
+            # The base id tells hot restarts of one Envoy from others; ports are unique.
+            (
+                *("-c", "{file}", "--concurrency", "1", "-l", "warn", "--base-id", "{admin}"),
+                *("--drain-time-s", "90", "--parent-shutdown-time-s", "100"),
+            ),
+            {
+                "port_value: 8080": "port_value: <hub1>",
+                "port_value: 8081": "port_value: <hub2>",
+                "address: 127.0.0.1, port_value: 9901": "address: 127.0.0.1, port_value: <admin>",
+                "address: 0.0.0.0, port_value: 80}": "address: 127.0.0.1, port_value: <redirect>}",
+                "address: 0.0.0.0, port_value: 443": "address: 127.0.0.1, port_value: <port>",
+                "/etc/ssl/certs/pushhub.pem": "<folder>/cert.pem",
+                "/etc/ssl/private/pushhub.key": "<folder>/key.pem",
+            },
+            program="bin/envoy",
+            short={"idle_timeout: 60s": "idle_timeout: 0.5s"},
         ),
     )
 }
@@ -130,7 +166,7 @@ class _TlsClient(Client):
 
 
 # Those that every run of the tests starts.
-NAMES = ["nginx", "haproxy", "caddy"]
+NAMES = ["nginx", "haproxy", "caddy", "traefik", "envoy"]
 
 
 @dataclass(slots=True)
@@ -139,8 +175,52 @@ class RunningProxy:
 
     name: str
     port: int
+    redirect: int
+    """The port of plain HTTP."""
     log: Path
     tls: ssl.SSLContext
+    process: subprocess.Popen[bytes]
+    command: list[str]
+    folder: Path
+    successors: ExitStack
+    """The processes that a reload has started, if there are any."""
+
+    def serves(self) -> bool:
+        """Whether a hub responds through it."""
+        connection = HTTPSConnection("localhost", self.port, timeout=5, context=self.tls)
+        try:
+            connection.request("GET", "/livez")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def reload(self) -> None:
+        """Let it read its files again, as its administrator does."""
+        match self.name:
+            case "nginx":
+                self.process.send_signal(signal.SIGHUP)
+            case "haproxy":
+                self.process.send_signal(signal.SIGUSR2)
+            case "caddy":
+                file = self.folder / "Caddyfile"
+                text = file.read_text()
+                file.write_text(text.replace("try_duration 5s", "try_duration 6s"))
+                (admin,) = re.findall(r"admin (\S+)", text)
+                command = [self.command[0], "reload", *self.command[2:], "--address", admin]
+                subprocess.run(command, check=True, capture_output=True, timeout=60)
+            case "traefik":
+                file = self.folder / "traefik-routes.yml"
+                new = file.with_suffix(".new")
+                new.write_text(file.read_text().replace("attempts: 8", "attempts: 9"))
+                new.replace(file)
+            case "envoy":
+                second = [*self.command, "--restart-epoch", "1"]
+                log = self.folder / "second.log"
+                self.successors.enter_context(programs.run([second], [], log))
+            case name:
+                raise ValueError(name)
 
     async def connect(self, address: str = "127.0.0.1") -> Client:
         """An HTTP/1.1 connection over TLS, from an address of loopback."""
@@ -196,48 +276,39 @@ def run_proxy(
     program = outside.require(proxy.part)
     if proxy.program:
         program = str(Path(program) / proxy.program)
-    port, own = free_port(), folder / f"{proxy.name}-{hubs[0]}-{short}"
+    port, redirect, own = free_port(), free_port(), folder / f"{proxy.name}-{hubs[0]}-{short}"
     own.mkdir()
     for name in ("cert.pem", "key.pem", "both.pem"):
         (own / name).write_bytes((folder / name).read_bytes())
     values = {
         "port": port,
-        "redirect": free_port(),
+        "redirect": redirect,
+        "admin": free_port(),
         "hub1": hubs[0],
         "hub2": hubs[1],
         "folder": own,
-        # Workers of another user could not write into a folder of the tests.
-        "nginx_user": "user root;" if os.geteuid() == 0 else "",
+        "nginx_user": programs.nginx_user(),
+        "nginx_folders": programs.nginx_folders(own),
     }
-    file, log = own / Path(proxy.file).name, own / "log"
-    file.write_text(proxy.text(values, short=short))
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [program, *(argument.format(file=file) for argument in proxy.command)],
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=sink,
-            env=os.environ | {"HOME": str(own), "XDG_DATA_HOME": str(own)},
-        )
-    try:
-        end = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
-                time.sleep(0.02)
-        yield RunningProxy(proxy.name, port, log, tls)
+    texts = proxy.texts(values, short=short)
+    for name, text in texts.items():
+        (own / name).write_text(text)
+    file, log = own / next(iter(texts)), own / "log"
+    command = [program, *(argument.format(file=file, **values) for argument in proxy.command)]
+    own_data = {"HOME": str(own), "XDG_DATA_HOME": str(own)}
+    with ExitStack() as stack, programs.run([command], [port], log, own_data) as (process,):
+        running = RunningProxy(proxy.name, port, redirect, log, tls, process, command, own, stack)
+        # Traefik listens before it has read its routes.
+        block_until(running.serves, programs.START_SECONDS)
+        yield running
         assert process.poll() is None, log.read_text()
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+
+
+def http3_client(port: int, path: str, count: int, ping: str = "") -> subprocess.Popen[str]:
+    """A process that sends GETs on one HTTP/3 connection, and prints what http3.py says."""
+    python = Path(outside.require("proxies")) / "bin" / "python"
+    command = [str(python), str(Path(__file__).parent / "http3.py"), str(port), path, str(count)]
+    return subprocess.Popen(command + [ping][: bool(ping)], stdout=subprocess.PIPE, text=True)
 
 
 @contextmanager

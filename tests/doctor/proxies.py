@@ -1,14 +1,10 @@
 """nginx and HAProxy in front of a hub, with right and with wrong configurations."""
 
-import os
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests import outside
+from tests import outside, programs
 from tests.ports import free_port
 
 # The hub of these tests closes idle connections after 7 s, and grants waits of 6 s.
@@ -23,8 +19,7 @@ error_log error.log;
 events {{}}
 http {{
   access_log off;
-  client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;
-  uwsgi_temp_path tmp; scgi_temp_path tmp;
+  {temporary}
   proxy_cache_path cache keys_zone=stale:1m;
   upstream hub {{ server 127.0.0.1:{hub}; keepalive 32; keepalive_timeout 2s; }}
   upstream long {{ server 127.0.0.1:{hub}; keepalive 32; keepalive_timeout 60s; }}
@@ -114,36 +109,15 @@ def proxies(hub: int, folder: Path) -> Iterator[dict[str, int]]:
     """Both programs in front of the hub at a port; the ports of their configurations."""
     nginx, haproxy = outside.require("nginx"), outside.require("haproxy")
     ports = {name: free_port() for name in NAMES}
-    # Started as root, nginx' workers would run as another user, who cannot use the folder.
-    user = "user root;" if os.geteuid() == 0 else ""
-    (folder / "nginx.conf").write_text(_NGINX.format(user=user, hub=hub, **ports))
-    (folder / "haproxy.cfg").write_text(_HAPROXY.format(hub=hub, **ports))
-    commands = (
-        (nginx, "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"),
-        (haproxy, "-db", "-f", str(folder / "haproxy.cfg")),
+    (folder / "nginx.conf").write_text(
+        _NGINX.format(
+            user=programs.nginx_user(), temporary=programs.nginx_folders(folder), hub=hub, **ports
+        )
     )
-    with open(folder / "output.log", "w") as log:
-        processes = [
-            subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT) for command in commands
-        ]
-        try:
-            for port in ports.values():
-                _until_listening(port, processes, folder / "output.log")
-            yield ports
-        finally:
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                process.wait(20)
-
-
-def _until_listening(port: int, processes: list[subprocess.Popen[bytes]], log: Path) -> None:
-    end = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except ConnectionRefusedError:
-            assert all(process.poll() is None for process in processes), log.read_text()
-            assert time.monotonic() < end
-            time.sleep(0.02)
+    (folder / "haproxy.cfg").write_text(_HAPROXY.format(hub=hub, **ports))
+    commands = [
+        [nginx, "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"],
+        [haproxy, "-db", "-f", str(folder / "haproxy.cfg")],
+    ]
+    with programs.run(commands, list(ports.values()), folder / "output.log"):
+        yield ports
