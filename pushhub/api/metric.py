@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 Value = float | Histogram
 
 
-class Info(dict[str, str]):
+class Info(NamedTuple):
     """The value of a metric that is constantly 1: its labels are the facts."""
+
+    labels: Mapping[str, str]
 
 
 class Metric(NamedTuple):

@@ -382,7 +382,7 @@ def _family(metric: Metric, value: Value | Mapping[str, Value] | Info | None) ->
     name, label = metric.name, metric.label
     head = f"# HELP {name} {metric.help}\n# TYPE {name} {metric.type}\n"
     if isinstance(value, Info):
-        labels = ",".join(f'{key}="{_escaped(fact)}"' for key, fact in value.items())
+        labels = ",".join(f'{key}="{_escaped(fact)}"' for key, fact in value.labels.items())
         series = [_series(name, 1, labels)]
     elif isinstance(value, Mapping):
         series = [_series(name, one, f'{label}="{key}"') for key, one in sorted(value.items())]
