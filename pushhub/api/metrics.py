@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pushhub import __version__
+from pushhub.api.build_info import build_info
 from pushhub.api.canary_metrics import CANARY_METRICS
 from pushhub.api.metric import Info, Metric, Value
 from pushhub.api.origin_metrics import ORIGIN_METRICS
@@ -60,21 +59,6 @@ def _labelled(values: Mapping[str, Value]) -> dict[str, Value]:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def build_info(service: Service) -> dict[str, str]:
-    """The versions of pushhub and Python, and the kind of the store."""
-    return {
-        "version": __version__,
-        "python": platform.python_version(),
-        "store": store_kind(service.settings.store),
-    }
-
-
-def store_kind(url: str) -> str:
-    """`memory`, `sqlite` or `redis`, however Redis is reached."""
-    scheme = url.partition("://")[0].partition("+")[0]
-    return {"rediss": "redis", "unix": "redis"}.get(scheme, scheme)
 
 
 METRICS: tuple[Metric, ...] = (

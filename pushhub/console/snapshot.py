@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pushhub.api.metrics import build_info
+from pushhub.api.build_info import build_info
 from pushhub.console.hour import KeyCounters
 from pushhub.hub.stats import LATENCY_BOUNDS
 from pushhub.origin.snapshot import fetch_counters

@@ -5,7 +5,8 @@ import platform
 from prometheus_client.parser import text_string_to_metric_families
 
 import pushhub
-from pushhub.api.metrics import render, store_kind
+from pushhub.api.build_info import store_kind
+from pushhub.api.metrics import render
 from pushhub.api.metrics_sum import add_up
 from pushhub.app import create_app
 from pushhub.settings import Settings

@@ -1,7 +1,6 @@
 """The console's view of the nodes, in a real Chromium: their last hour, and their canaries."""
 
 import asyncio
-import math
 import os
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,9 +9,8 @@ import pytest
 
 import pushhub
 from pushhub.console import sampler
-from pushhub.console.hour import SAMPLE_SECONDS, SAMPLES, Hour, KeyCounters
-from pushhub.console.snapshot import bounds
 from tests.browser_pages.browser import drive
+from tests.browser_pages.filled_hour import fill, port_of
 from tests.canary.running import Running, running
 
 
@@ -22,29 +20,9 @@ async def hub() -> AsyncIterator[Running]:
         yield found
 
 
-def fill(hub: Running) -> None:
-    """An hour of samples in place of the first seconds: waves, and a step five minutes ago. No
-    other sample follows.
-    """
-    own = hub.app.console.agent.sampler
-    own.stop()
-    own.hour, now = Hour(bounds()), hub.hub.now()
-    counts = [0] * (len(bounds()) + 1)
-    delivered = published = 0
-    for n in range(SAMPLES + 1):
-        wave = 1 + math.sin(n / 20)
-        delivered += int(400 * wave)
-        published += int(40 * wave)
-        counts[2 if n < SAMPLES - 30 else 4] += 10
-        holds, memory, both = 40 + int(10 * wave), (70 + n // 36) * 2**20, tuple(counts)
-        sample = KeyCounters(holds, delivered, published, both, memory, both)
-        own.hour.add(now - (SAMPLES - n) * SAMPLE_SECONDS, sample)
-
-
 async def view(hub: Running, scenario: str, **more: Any) -> Any:
-    port = hub.server.servers[0].sockets[0].getsockname()[1]
     folder = os.environ.get("PUSHHUB_TEST_PICTURES", "")
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port_of(hub)}"
     return await asyncio.to_thread(drive, scenario, url=url, folder=folder, **more)
 
 

@@ -7,6 +7,7 @@ import { Spark } from "./spark.js";
 import { cell, table } from "./table.js";
 
 const ASK_MS = 5000;
+const MOST_PAUSE_MS = 60_000; // between two requests for the hours
 const STALE_MS = 15_000;
 const DRAW_MS = 5000;
 const SILENT_SECONDS = 30; // of a process that told its figures once a second
@@ -33,6 +34,8 @@ export class Nodes {
     this.told = new Map(); // process → {nodes, node, pid, at}
     this.groups = new Map(); // process → {whole, title, sparks}
     this.ago = 0;
+    this.next = 0;
+    this.pause = ASK_MS;
     [this.span, this.words] = SPANS.at(-1);
     this.drawn = -DRAW_MS;
     this.changes = -1;
@@ -69,7 +72,13 @@ export class Nodes {
     const failed = (error) => this.say("bad", error.status ? error.message : "The server cannot be reached.");
     wish({ nodes: true }).catch(failed);
     // The first time of each page, and again for a process that is new or was not heard for a while.
-    if (this.hours.incomplete || !this.hours.processes.size) wish({ hour: true }).catch(failed);
+    const now = performance.now();
+    if ((this.hours.incomplete || !this.hours.processes.size) && now >= this.next) {
+      wish({ hour: true }).catch(failed);
+      // A node of an older version never replies, and the hours of the others are long.
+      this.next = now + this.pause;
+      this.pause = Math.min(MOST_PAUSE_MS, 2 * this.pause);
+    }
   }
 
   take(told) {
