@@ -10,13 +10,14 @@ from pushhub.doctor.canary import examine, judge
 from pushhub.doctor.through import examine_through
 from pushhub.settings import Settings
 from tests.api.test_auth import ADMIN, KEYS
-from tests.canary.running import Running, running
+from tests.browser_pages.filled_hour import port_of
+from tests.canary.running import running
 
 if TYPE_CHECKING:
     from pushhub.doctor import Finding
 
 
-def exposition(lost: int = 0, **checks: tuple[int | None, float]) -> str:
+def exposition(lost: int = 0, /, **checks: tuple[int | None, float]) -> str:
     """The metrics of checks, each with its verdict and its age."""
     lines = [f"pushhub_canary_lost_untold_total {lost}"]
     for check, (verdict, age) in checks.items():
@@ -35,9 +36,9 @@ def exposition(lost: int = 0, **checks: tuple[int | None, float]) -> str:
         (exposition(feed=(1, 150.0)), "ok", "All 1"),
         (exposition(feed=(1, 150.2), hold=(1, 20.0)), "bad", "fail: feed (for 150 s)."),
         (exposition(feed=(None, 151.0)), "bad", "fail: feed"),
-        (exposition(lost=2, feed=(1, 20.0)), "bad", "missed 2 of its events without a gap"),
+        (exposition(2, feed=(1, 20.0)), "bad", "missed 2 of its events without a gap"),
         ("pushhub_workers 1\n", "warn", "runs no canary"),
-        (exposition(**{f"c{n}": (0, 9.0) for n in range(8)}), "bad", "c4 (for 9 s) and 3 more."),
+        (exposition(0, **{f"c{n}": (0, 9.0) for n in range(8)}), "bad", "c4 (for 9 s) and 3 more."),
     ],
 )
 def test_the_meaning_of_the_metrics(metrics: str, level: str, says: str) -> None:
@@ -81,9 +82,9 @@ async def test_without_the_right_key_the_finding_says_what_is_missing() -> None:
 
 
 async def test_a_hub_in_front_of_an_origin_is_found_under_its_prefix() -> None:
-    given = {"origin": "http://127.0.0.1:9"}
-    async with running(**given) as hub:
-        assert "first round" in (await found(port=port_of(hub), **given)).sentence
+    origin = "http://127.0.0.1:9"
+    async with running(origin=origin) as hub:
+        assert "first round" in (await found(port=port_of(hub), origin=origin)).sentence
 
 
 async def test_a_canary_that_is_off_is_a_warning_and_no_hub_is_no_finding() -> None:
@@ -98,11 +99,6 @@ async def test_a_canary_that_is_off_is_a_warning_and_no_hub_is_no_finding() -> N
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as other:
         settings = Settings(dev=True, port=other.sockets[0].getsockname()[1])
         assert await asyncio.to_thread(lambda: list(examine(settings, None))) == []
-
-
-def port_of(hub: Running) -> int:
-    port: int = hub.server.servers[0].sockets[0].getsockname()[1]
-    return port
 
 
 async def found(key: str | None = None, **settings: Any) -> "Finding":
