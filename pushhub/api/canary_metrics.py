@@ -32,6 +32,9 @@ class CanaryFigures(Protocol):
     def seconds(self) -> Mapping[str, float]:
         """The duration of the last success of each check."""
 
+    def checks(self) -> list[dict[str, Any]]:
+        """All of each check, for the console."""
+
 
 def _labels(
     read: Callable[[CanaryFigures], Mapping[str, float]],

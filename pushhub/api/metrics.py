@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pushhub.api.build_info import build_info
 from pushhub.api.canary_metrics import CANARY_METRICS
-from pushhub.api.metric import Metric, Value
+from pushhub.api.metric import Info, Metric, Value
 from pushhub.api.origin_metrics import ORIGIN_METRICS
 from pushhub.hub.stats import Histogram
 
@@ -53,10 +54,20 @@ def _open_descriptors(service: Service) -> float | None:
 
 def _labelled(values: Mapping[str, Value]) -> dict[str, Value]:
     """Values by names of channels, written as labels."""
-    return {name.replace("\\", "\\\\").replace('"', '\\"'): value for name, value in values.items()}
+    return {_escaped(name): value for name, value in values.items()}
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 METRICS: tuple[Metric, ...] = (
+    Metric(
+        "pushhub_build_info",
+        "1, with the versions of pushhub and Python and the kind of the store as labels.",
+        "gauge",
+        lambda service: Info(build_info(service)),
+    ),
     Metric("pushhub_workers", "Processes in the sum of these figures.", "gauge", lambda service: 1),
     Metric(
         "pushhub_workers_replaced_total",
@@ -355,12 +366,15 @@ METRICS: tuple[Metric, ...] = (
 )
 
 
-def _family(metric: Metric, value: Value | Mapping[str, Value] | None) -> str:
+def _family(metric: Metric, value: Value | Mapping[str, Value] | Info | None) -> str:
     if value is None:
         return ""
     name, label = metric.name, metric.label
     head = f"# HELP {name} {metric.help}\n# TYPE {name} {metric.type}\n"
-    if isinstance(value, Mapping):
+    if isinstance(value, Info):
+        labels = ",".join(f'{key}="{_escaped(fact)}"' for key, fact in value.labels.items())
+        series = [_series(name, 1, labels)]
+    elif isinstance(value, Mapping):
         series = [_series(name, one, f'{label}="{key}"') for key, one in sorted(value.items())]
     else:
         series = [_series(name, value)]

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 # Metrics that cannot be added up: the worst value matters to an operator.
 _WORST: dict[str, Callable[[float, float], float]] = {
+    "pushhub_build_info": max,
     "pushhub_store_ready": min,
     "pushhub_store_evicts": max,
     "pushhub_store_writable": min,

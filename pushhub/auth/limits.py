@@ -95,6 +95,8 @@ class Limits:
         self._slow = CountLimit(MAX_SLOWED)
         self.slowed = 0
         """The number of refusals that had to wait."""
+        self.last_refused: dict[str, tuple[str, float]] = {}
+        """The client of the last refusal of each limit, and its time."""
         self.configure(policy)
 
     def configure(self, policy: LimitPolicy) -> None:
@@ -197,6 +199,7 @@ class Limits:
 
     def _refused(self, name: str, key: str, wait: float, remaining: int) -> LimitRefusal:
         self.limited[name] += 1
+        self.last_refused[name] = (key, self.now())
         self._lines.warning(log, "limit.reached", name, limit=name, by=key)
         seconds = max(1, math.ceil(wait * self._uniform(1.0, 1.0 + JITTER)))
         return LimitRefusal(name, self.specs[name], seconds, remaining, key)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+
+# The age of a last success that is red whatever the last verdict was, in rounds, and at least so
+# many seconds: the alert of deploy/prometheus/rules.yml, for the default interval.
+OLD_ROUNDS = 2.5
+OLD_SECONDS = 150.0
+# Characters of a reason that the console shows.
+MAX_REASON = 300
 
 
 class Change(NamedTuple):
@@ -28,6 +36,14 @@ class CheckState:
         self.good_at = now
         self.reason = ""
         self.seconds: float | None = None
+
+    def state(self, now: float, oldest: float) -> str:
+        """`failing`, `old`, `ok`, or `pending` before the first verdict."""
+        if self.ok is False:
+            return "failing"
+        if now - self.good_at > oldest:
+            return "old"
+        return "pending" if self.ok is None else "ok"
 
 
 class CanaryBoard:
@@ -63,6 +79,22 @@ class CanaryBoard:
     def ages(self, now: float) -> dict[str, float]:
         """The seconds since the last success of each check."""
         return {name: round(now - its.good_at, 3) for name, its in self.checks.items()}
+
+    def states(self, now: float, interval: float) -> list[dict[str, Any]]:
+        """All of each check, for the console. A check whose last success is two rounds and a half
+        ago is `old`, also if no round has failed: the canary has stopped.
+        """
+        oldest = max(OLD_SECONDS, OLD_ROUNDS * interval)
+        return [
+            {
+                "check": name,
+                "state": its.state(now, oldest),
+                "ago": round(now - its.good_at, 1) if its.seconds is not None else None,
+                "seconds": its.seconds,
+                "reason": its.reason[:MAX_REASON],
+            }
+            for name, its in self.checks.items()
+        ]
 
     def seconds(self) -> dict[str, float]:
         """The duration of the last success of each check."""

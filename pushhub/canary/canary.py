@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pushhub.canary.board import CanaryBoard
 from pushhub.canary.check import CHECK_SECONDS, CheckRunner
@@ -76,6 +76,10 @@ class Canary:
     def seconds(self) -> Mapping[str, float]:
         """The duration of the last success of each check."""
         return self._board.seconds()
+
+    def checks(self) -> list[dict[str, Any]]:
+        """All of each check, for the console."""
+        return self._board.states(self._service.hub.now(), self._interval)
 
     # The loop
 

@@ -103,11 +103,11 @@ def doctor(
     if through is not None:
         _through(through, key, seconds, wait, findings)
     else:
-        _examine(loaded, findings)
+        _examine(loaded, key, findings)
     findings.finish()
 
 
-def _examine(loaded: Loaded, findings: Findings) -> None:
+def _examine(loaded: Loaded, key: str | None, findings: Findings) -> None:
     # Imported here, so that other commands start faster.
     from pushhub.doctor import Finding, Severity, examine
 
@@ -122,7 +122,7 @@ def _examine(loaded: Loaded, findings: Findings) -> None:
         findings.report(Finding("secrets", Severity.WARN, f"{warning}."))
     if loaded.ignored:
         findings.report(Finding("environment", Severity.WARN, loaded.ignored))
-    for finding in examine(loaded.settings):
+    for finding in examine(loaded.settings, key):
         findings.report(finding)
 
 

@@ -16,7 +16,8 @@ import structlog
 
 from pushhub.console.endpoint_trace import EndpointTrace
 from pushhub.console.limits import limits_snapshot
-from pushhub.console.snapshot import FEED, REQUESTS, figures
+from pushhub.console.sampler import HourSampler
+from pushhub.console.snapshot import FEED, REQUESTS, figures, node_snapshot
 from pushhub.console.trace import Note, Tracer, TraceTarget
 from pushhub.hub.readers import holders, readers_on
 from pushhub.hub.subscription import Subscription, UncountedHold
@@ -59,6 +60,7 @@ class ConsoleAgent:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._tracer = Tracer(service.hub, self._note)
+        self.sampler = HourSampler(service)
         self._endpoint_trace: EndpointTrace | None = None
         self._subscription = Subscription(service.hub, REQUESTS, self._receive, kind=UncountedHold)
         # Request → its end on the hub's clock; "" is the figures, others are ids of traces.
@@ -77,10 +79,12 @@ class ConsoleAgent:
         """Begin to receive requests. Traces learn the clients of requests from `endpoints`."""
         self._endpoint_trace = EndpointTrace(endpoints, self._tracer)
         self._subscription.start()
+        self.sampler.start()
 
     def close(self) -> None:
         """Receive no more."""
         self._subscription.stop()
+        self.sampler.stop()
 
     async def send(self, request: dict[str, Any]) -> None:
         """Send an operator's request to every process, this one too.
@@ -97,7 +101,11 @@ class ConsoleAgent:
 
     def now(self) -> dict[str, Any]:
         """This process's figures, whatever the store does."""
-        return self.process | {"figures": figures(self._service)}
+        return self.process | self._figures()
+
+    def _figures(self) -> dict[str, Any]:
+        latest = self.sampler.hour.latest(self._service.hub.now())
+        return {"figures": figures(self._service) | {"latest": latest}}
 
     def _receive(self, event: Event) -> None:
         request = orjson.loads(event.data)
@@ -115,6 +123,10 @@ class ConsoleAgent:
                 self._reply({"origin": origin_snapshot(self._service.notifications.table)})
         elif request.get("limits"):
             self._reply({"limits": limits_snapshot(self._service)})
+        elif request.get("nodes"):
+            self._reply({"nodes": node_snapshot(self._service)})
+        elif request.get("hour"):
+            self._reply({"hour": self.sampler.hour.columns(hub.now())})
         elif id := request.get("end"):
             self._end(id)
         elif id := request.get("trace"):
@@ -155,7 +167,7 @@ class ConsoleAgent:
         if "" in self._until and now >= self._figures_at:
             # A hair less than a second, or every other turn of the wheel would miss it.
             self._figures_at = now + FIGURES_SECONDS - TURN_SECONDS / 2
-            self._reply({"figures": figures(self._service)})
+            self._reply(self._figures())
         if self._until:
             hub.wheel.set(self, now + TURN_SECONDS)
 

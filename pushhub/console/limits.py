@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pushhub.api.service import Service
+    from pushhub.auth.limits import Limits
 
 # Characters of a client that the view shows: an address, or the beginning of a long subject.
 MAX_CLIENT = 100
@@ -54,7 +55,16 @@ def _by_client(service: Service) -> Iterator[dict[str, Any]]:
             "client": client[:MAX_CLIENT],
             "clients": clients,
             "refused": limits.limited[name],
+            "last": _last(limits, name),
         }
+
+
+def _last(limits: Limits, name: str) -> dict[str, Any] | None:
+    """The client that this limit refused last, and the seconds since."""
+    if name not in limits.last_refused:
+        return None
+    client, at = limits.last_refused[name]
+    return {"client": client[:MAX_CLIENT], "ago": round(limits.now() - at, 1)}
 
 
 def _of_process(service: Service) -> Iterator[dict[str, Any]]:
@@ -142,4 +152,5 @@ def _row(
         "client": client[:MAX_CLIENT],
         "clients": None,
         "refused": refused,
+        "last": None,
     }

@@ -2,7 +2,7 @@
 endpoints add figures, presence, traces and settings.
 
     POST /console/session   check the operator's key
-    POST /console/wish      request figures, limits, presence or a trace from all processes
+    POST /console/wish      request figures, limits, nodes, presence or a trace from all processes
     GET  /console/feed      the replies of the processes: a feed like any other, which may wait
     GET  /console/events    the events of a channel, as its feed gives them
     GET  /console/now       this process's figures, even without the store
@@ -134,6 +134,10 @@ def _parse(body: bytes) -> dict[str, Any]:
             return {"origin": True}
         case {"limits": True}:
             return {"limits": True}
+        case {"nodes": True}:
+            return {"nodes": True}
+        case {"hour": True}:
+            return {"hour": True}
         case {"presence": str(channel)}:
             return {"presence": _channel(channel)}
         case {"end": str(id)} if _ID.fullmatch(id):
@@ -147,8 +151,9 @@ def _parse(body: bytes) -> dict[str, Any]:
                 raise Problem("bad-body", str(error)) from None
     raise Problem(
         "bad-body",
-        'A wish is {"figures": true}, {"origin": true}, {"limits": true}, {"presence": channel}, '
-        '{"trace": id, "channel": …}, {"trace": id, "client": …} or {"end": id}; '
+        'A wish is {"figures": true}, {"origin": true}, {"limits": true}, {"nodes": true}, '
+        '{"hour": true}, {"presence": channel}, {"trace": id, "channel": …}, '
+        '{"trace": id, "client": …} or {"end": id}; '
         "an id has 8 to 32 letters and digits.",
     )
 
@@ -172,8 +177,8 @@ def console_routes(auth: ConsoleAuth, agent: ConsoleAgent) -> tuple[EndpointRout
         return _json(agent.now())
 
     def send_request(service: Service, request: Request, grant: Grant) -> Hold:
-        """Request figures, the limits, the state of the origin, the holds of a channel, or a trace
-        from every process.
+        """Request figures, the limits, versions and canaries, the last hour, the state of the
+        origin, the holds of a channel, or a trace from every process.
         """
         message = _parse(request.body)
         if "trace" in message and "channel" in message:

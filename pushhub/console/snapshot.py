@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pushhub.api.build_info import build_info
+from pushhub.console.hour import KeyCounters
 from pushhub.hub.stats import LATENCY_BOUNDS
 from pushhub.origin.snapshot import fetch_counters
 
@@ -61,7 +63,36 @@ def figures(service: Service) -> dict[str, Any]:
         "append": _counts(stats.append_seconds),
         "read": _counts(stats.read_seconds),
         "loop": _counts(stats.loop_lag),
+        "canary": None if service.canary is None else _failing(service.canary.checks()),
     }
+
+
+def key_counters(service: Service) -> KeyCounters:
+    """The sample of this moment for the hour that each process keeps."""
+    hub, stats = service.hub, service.hub.stats
+    return KeyCounters(
+        hub.parked,
+        stats.delivered,
+        stats.publish_ok,
+        tuple(stats.wake_latency.counts),
+        _resident(),
+        tuple(stats.loop_lag.counts),
+    )
+
+
+def node_snapshot(service: Service) -> dict[str, Any]:
+    """The facts of this process that change seldom: its versions, and its canary."""
+    canary = service.canary
+    return build_info(service) | {
+        "canary": None
+        if canary is None
+        else {"checks": canary.checks(), "lost_untold": canary.lost_untold}
+    }
+
+
+def _failing(checks: list[dict[str, Any]]) -> list[str]:
+    """The names of the checks of the canary that are red."""
+    return [one["check"] for one in checks if one["state"] in ("failing", "old")]
 
 
 def _origin(service: Service) -> dict[str, int] | None:

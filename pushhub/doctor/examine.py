@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.doctor import limits, machine, provider, sqlite
+from pushhub.doctor import canary, limits, machine, provider, sqlite
 from pushhub.doctor.finding import warn
 
 if TYPE_CHECKING:
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from pushhub.settings import Settings
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
-    """The findings, one by one."""
+def examine(settings: Settings, key: str | None = None) -> Iterator[Finding]:
+    """The findings, one by one. `key` is for the metrics of a hub that runs already."""
     yield machine.files(settings)
     yield machine.listening(settings)
+    yield from canary.examine(settings, key)
     yield from limits.examine(settings)
     if settings.xmpp_domains or settings.dev:
         yield machine.xml_parser()

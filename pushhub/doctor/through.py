@@ -11,6 +11,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
+from pushhub.doctor import canary
 from pushhub.doctor import through_findings as findings
 from pushhub.doctor.finding import bad, ok, warn
 from pushhub.doctor.probe_client import BROKEN, ProbeTarget, offers_http2
@@ -149,7 +150,18 @@ class _Run:
             )
             return findings.leaving(hold[1], stream[1], was_seen=hold[0] and stream[0])
 
-        checks = {"http2": http2, "forged": forged, "slash": slash, "fields": fields}
+        async def checks_itself() -> Finding:
+            response = await probes.ask("GET", "/metrics")
+            text = response.body.decode("utf-8", "replace")
+            return canary.judge(text) if response.status == 200 else canary.unseen(response.status)
+
+        checks = {
+            canary.CHECK: checks_itself,
+            "http2": http2,
+            "forged": forged,
+            "slash": slash,
+            "fields": fields,
+        }
         checks |= {"cache": cache, "body": body, "headers": headers, "leaving": leaving}
         await asyncio.gather(*(self._try(check, probe()) for check, probe in checks.items()))
 

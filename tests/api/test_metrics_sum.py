@@ -1,7 +1,11 @@
 """The metrics of several workers, put together."""
 
+import platform
+
 from prometheus_client.parser import text_string_to_metric_families
 
+import pushhub
+from pushhub.api.build_info import store_kind
 from pushhub.api.metrics import render
 from pushhub.api.metrics_sum import add_up
 from pushhub.app import create_app
@@ -93,3 +97,19 @@ def test_a_histogram_that_only_a_later_worker_has_stays_together() -> None:
     series = 's_seconds_bucket{le="+Inf"} 1\ns_seconds_sum 1\ns_seconds_count 1\n'
     told = add_up([head + after, head + series + after])
     assert told == head + series + after.replace("other 1\n", "other 2\n")
+
+
+def test_the_facts_of_workers_are_one_series() -> None:
+    """Workers of one server have one version; the info is 1 for all of them."""
+    text = exposition()
+    version, python = pushhub.__version__, platform.python_version()
+    labels = f'version="{version}",python="{python}",store="memory"'
+    assert f"pushhub_build_info{{{labels}}} 1\n" in text
+    assert add_up([text, text]).count("pushhub_build_info{") == 1
+    assert f"pushhub_build_info{{{labels}}} 1\n" in add_up([text, text])
+
+
+def test_a_store_with_tls_or_sentinels_is_of_the_same_kind() -> None:
+    for store in ("redis://h/0", "rediss://h/0", "redis+sentinel://h/s", "unix:///path"):
+        assert store_kind(store) == "redis"
+    assert store_kind("sqlite:///file") == "sqlite"

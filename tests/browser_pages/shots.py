@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from tests.browser_pages.browser import drive
+from tests.browser_pages.filled_hour import fill, port_of
+from tests.canary.running import running
 from tests.origin.apis import Api
 from tests.serving import Server, events_of, serve
 
@@ -74,8 +76,20 @@ async def shot_of_origin(folder: Path, *, settle: int = 15_000) -> int:
     return wider
 
 
+async def shot_of_nodes(folder: Path) -> int:
+    """Take the picture of the view of the nodes; by how much it is wider than its window."""
+    async with running() as hub:
+        fill(hub)
+        await hub.red()
+        url = f"http://127.0.0.1:{port_of(hub)}"
+        wider: int = await asyncio.to_thread(drive, "shot_nodes", url=url, folder=str(folder))
+    _shrink(folder)
+    return wider
+
+
 async def _all(folder: Path) -> bool:
-    return bool(await shots(folder)) or await shot_of_origin(folder) > 0
+    wider = [await shot_of_nodes(folder), await shot_of_origin(folder)]
+    return bool(await shots(folder)) or max(wider) > 0
 
 
 def _shrink(folder: Path) -> None:

@@ -67,6 +67,7 @@ def test_either_node_shows_both_and_does_what_the_other_can(store: RedisServer) 
         found = drive("nodes", url=url, far=other, key=ADMIN, name=name, stop=stop)
         pids = [str(near.process.pid), str(far.process.pid)]
     assert found["overview"] == [sorted(pids)] * 2
+    assert found["charted"] == [[sorted(pids)] * 2] * 2
 
     def count(rows: list[str]) -> list[int]:
         return [sum(row.endswith(f" {pid}") for row in rows) for pid in pids]

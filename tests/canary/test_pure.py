@@ -99,3 +99,20 @@ def test_a_check_that_a_reload_removed_has_no_verdict() -> None:
     board.expect(["value"], 5)
     assert board.settle("hold", 6, 0.1, "late") is None
     assert board.ages(6) == {"value": 5}
+
+
+def test_a_check_is_old_when_no_round_comes_any_more() -> None:
+    board = CanaryBoard()
+    board.expect(["hold", "value"], 0.0)
+    assert states(board, 0.0, 60.0) == {"hold": "pending", "value": "pending"}
+    board.settle("hold", 10.0, 0.002)
+    board.settle("value", 10.0, 0.002, "no response")
+    assert states(board, 160.0, 60.0) == {"hold": "ok", "value": "failing"}
+    assert states(board, 160.1, 60.0) == {"hold": "old", "value": "failing"}
+    # A longer interval has older successes.
+    assert states(board, 700.0, 300.0) == {"hold": "ok", "value": "failing"}
+    assert states(board, 760.1, 300.0) == {"hold": "old", "value": "failing"}
+
+
+def states(board: CanaryBoard, now: float, interval: float) -> dict[str, str]:
+    return {one["check"]: one["state"] for one in board.states(now, interval)}

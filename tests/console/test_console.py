@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+import pushhub
+from pushhub.console.hour import FIGURES
 from pushhub.settings.limits import LIMIT_SPECS
 from tests.api.test_auth import ADMIN, KEYS, READER, SECRET, WRITER, bearer, token
 from tests.api.test_bosh import creation, poll, sid_of
@@ -65,6 +67,16 @@ async def told(server: Server, cursor: str, count: int, **headers: str) -> list[
             found += [event["data"] for event in page["events"]]
             cursor = page["cursor"]
     return found
+
+
+async def told_of(server: Server, cursor: str, kind: str) -> Any:
+    """The first of a kind; an earlier test may have asked for figures."""
+    count = 1
+    while True:
+        for one in await told(server, cursor, count):
+            if kind in one:
+                return one[kind]
+        count += 1
 
 
 async def here(server: Server, **headers: str) -> str:
@@ -570,3 +582,47 @@ async def test_the_limits_of_every_process(hub: Server) -> None:
     assert (rows["subject-holds"]["most"], rows["subject-holds"]["is_on"]) == (100, True)
     assert not rows["key-publishes"]["is_on"]
     assert rows["max_holds"]["used"] == 0
+
+
+# -- the nodes -------------------------------------------------------------------
+
+
+async def test_a_process_tells_its_hour_and_its_versions_when_asked(hub: Server) -> None:
+    cursor = await here(hub)
+    for wish in ({"hour": True}, {"nodes": True}):
+        assert (await hub.post("/console/wish", wish)).status == 202
+    hour, node = await told_of(hub, cursor, "hour"), await told_of(hub, cursor, "nodes")
+    assert hour.keys() == {"ago", *FIGURES}
+    assert len({len(values) for values in hour.values()}) == 1
+    assert node["version"] == pushhub.__version__
+    assert node["store"] in ("memory", "sqlite", "redis")
+    if hub.driver == "front":
+        checks = {one["check"]: one["state"] for one in node["canary"]["checks"]}
+        assert {"listener", "publish", "hold", "stream", "value", "feed"} <= checks.keys()
+        assert set(checks.values()) <= {"ok", "pending", "failing"}
+        assert node["canary"]["lost_untold"] == 0
+    else:
+        assert node["canary"] is None, "another server runs none"
+
+
+async def test_an_unknown_wish_names_those_that_there_are(hub: Server) -> None:
+    answer = await hub.post("/console/wish", {"nodes": 1})
+    assert (answer.status, answer.problem) == (400, "bad-body")
+    for wish in ("figures", "origin", "limits", "nodes", "hour", "presence", "trace", "end"):
+        assert f'"{wish}": ' in answer.json()["detail"], wish
+
+
+async def test_the_last_refusal_of_a_limit_has_its_client() -> None:
+    limits = {"address-publishes": {"rate": 0.001, "burst": 1}}
+    with serve("front", trusted_proxies=["127.0.0.1/32"], limits=limits) as server:
+        for n in (7, 8, 7):
+            fields = {"x-forwarded-for": f"203.0.113.{n}"}
+            await server.ask("POST", events_of("orders"), fields, b"1")
+        cursor = await here(server)
+        await server.post("/console/wish", {"limits": True})
+        limited = await told_of(server, cursor, "limits")
+    rows = {row["name"]: row for row in limited["limits"]}
+    assert rows["address-publishes"]["refused"] == 1
+    assert rows["address-publishes"]["last"]["client"] == "203.0.113.7"
+    assert 0 <= rows["address-publishes"]["last"]["ago"] < SECONDS
+    assert rows["address-holds"]["last"] is None

@@ -7,19 +7,12 @@ from typing import TYPE_CHECKING, Any
 import promql_parser as promql
 from prometheus_client.parser import text_string_to_metric_families
 
+from pushhub.api.metrics import METRICS
 from pushhub.http.problem import PROBLEMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Metrics that another part of the work brings: name → labels. Where a hub has them by now, its own
-# count; then the list can go.
-BUILT_BESIDE: dict[str, set[str]] = {
-    "pushhub_canary_ok": {"check"},
-    "pushhub_canary_age_seconds": {"check"},
-    "pushhub_canary_seconds": {"check"},
-    "pushhub_canary_lost_untold_total": set(),
-}
 # What Prometheus adds to each series of a target, and makes itself.
 TARGET = {"job", "instance"}
 SYNTHETIC: dict[str, set[str]] = {"up": set(), "ALERTS": {"alertname", "alertstate", "severity"}}
@@ -39,9 +32,9 @@ class Exposition:
                     values.setdefault(label, set()).add(value)
         # A problem has a series from its first occurrence on.
         self.values["pushhub_rejected_total"]["reason"] |= PROBLEMS.keys()
-        self.own = set(self.values)
-        self.labels = {name: set(labels) for name, labels in self.values.items()}
-        self.labels |= {name: set(BUILT_BESIDE[name]) for name in BUILT_BESIDE.keys() - self.own}
+        # A check of the canary has series from its first round on.
+        self.labels = {metric.name: {metric.label} - {""} for metric in METRICS}
+        self.labels |= {name: set(labels) for name, labels in self.values.items()}
         self.labels |= SYNTHETIC | {name: set() for name in records}
 
 

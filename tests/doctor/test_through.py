@@ -74,6 +74,7 @@ RED = {
     "lasting": {"nginx_wrong": "bad", "haproxy_wrong": "bad"},
     "idle": {"nginx_odd": "bad"},
     "access": {},
+    "canary": {},
 }
 
 

@@ -20,6 +20,16 @@ export default async function nodes({ args, open, enter }) {
     overview.push((await rows.locator("td:nth-child(2)").allTextContents()).sort());
   }
 
+  // Each has charts of both, and their canaries.
+  const charted = [];
+  for (const page of both) {
+    await page.getByRole("link", { name: "Nodes" }).click();
+    await page.locator(".hour").nth(1).waitFor();
+    await page.getByRole("region", { name: "Processes" }).locator("tbody tr").nth(1).waitFor();
+    const pids = page.getByRole("region", { name: "Checks" }).locator("tbody td:nth-child(3)");
+    charted.push([(await page.locator(".hour h3").allTextContents()).map((text) => text.split(" ").at(-1)).sort(), [...new Set(await pids.allTextContents())].sort()]);
+  }
+
   // Two wait on the one, three on the other.
   const held = [url, url, far, far, far].map((address) =>
     fetch(`${address}/${path(name)}/events?since=now&wait=50`, { headers }).then((answer) => answer.status));
@@ -78,5 +88,5 @@ export default async function nodes({ args, open, enter }) {
     process.kill(args.stop, "SIGCONT");
   }
   await health.filter({ hasText: "2 processes are well" }).waitFor();
-  return { overview, presence, answered, traced, kept, gone: await waiting, left };
+  return { overview, charted, presence, answered, traced, kept, gone: await waiting, left };
 }

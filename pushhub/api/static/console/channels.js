@@ -1,9 +1,10 @@
 // The list of channels, a page at a time, read again every few seconds.
 
 import { curl, get } from "./api.js";
-import { command, h, table } from "./dom.js";
+import { command, h } from "./dom.js";
 import { number } from "./format.js";
-import { advance, amend, place } from "./place.js";
+import { advance, amend, ordered, place } from "./place.js";
+import { cell, table } from "./table.js";
 
 const PAGE = 100;
 const TYPING_MS = 250; // Safari allows 100 changes of the address in 30 s
@@ -32,7 +33,7 @@ export class Channels {
           h("label", {}, "Open by its name", this.name), h("button", { class: "quiet" }, "Open"))),
       this.note, this.table.whole,
       h("div", { class: "row pages" }, this.back, this.forth),
-      h("p", { class: "note" }, `The list is read again every ${REFRESH_MS / 1000} seconds. “Waiting here” counts the requests that the serving process holds; a channel's own page asks all processes. Requests of consoles are not counted.`),
+      h("p", { class: "note" }, `The list is read again every ${REFRESH_MS / 1000} seconds, and the heads of its columns sort the page that is shown. “Waiting here” counts the requests that the serving process holds; a channel's own page asks all processes. Requests of consoles are not counted.`),
       this.command.whole);
     this.seen = () => { if (!document.hidden) this.load(); };
     document.addEventListener("visibilitychange", this.seen);
@@ -71,7 +72,7 @@ export class Channels {
     const loading = new AbortController();
     this.loading = loading;
     this.busy = true;
-    this.list.address = this.address;
+    this.list.address = ordered(this.address);
     const query = new URLSearchParams({ limit: String(PAGE) });
     if (this.prefix.value) query.set("prefix", this.prefix.value);
     if (this.after) query.set("after", this.after);
@@ -95,13 +96,7 @@ export class Channels {
       row.set(one);
       rows.set(one.channel, row);
     }
-    const { body } = this.table;
-    for (const [name, row] of this.rows) if (!rows.has(name)) row.whole.remove();
-    let at = body.firstElementChild;
-    for (const { whole } of rows.values()) {
-      if (whole === at) at = at.nextElementSibling;
-      else body.insertBefore(whole, at);
-    }
+    this.table.show([...rows.values()].map(({ whole }) => whole));
     this.rows = rows;
     const { before, next } = this;
     const more = next ? ", and there are more" : "";
@@ -129,7 +124,7 @@ export class Channels {
 
 class Row {
   constructor(channel) {
-    this.cells = [h("td", { class: "number" }), h("td", { class: "number" }), h("td", {}, h("code", {}))];
+    this.cells = [cell("", ""), cell("", ""), h("td", {}, h("code", {}))];
     this.whole = h("tr", {},
       h("th", { scope: "row", class: "name" }, h("a", { href: place(`channels/${encodeURIComponent(channel)}`) }, h("bdi", {}, channel))),
       ...this.cells);
@@ -137,6 +132,8 @@ class Row {
 
   set({ events, holds, cursor }) {
     const [kept, waiting, end] = this.cells;
+    kept.dataset.value = events;
+    waiting.dataset.value = holds;
     for (const [cell, text] of [[kept, number(events)], [waiting, number(holds)], [end.firstChild, cursor]]) {
       if (cell.textContent !== text) cell.textContent = text;
     }

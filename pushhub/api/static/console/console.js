@@ -6,7 +6,9 @@ import { ChannelView } from "./channel.js";
 import { $, dismiss, say } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Figures } from "./figures.js";
+import { Hours } from "./hours.js";
 import { Limits } from "./limits.js";
+import { Nodes } from "./nodes.js";
 import { Origin } from "./origin.js";
 import { Overview } from "./overview.js";
 import { Settings } from "./settings.js";
@@ -16,10 +18,11 @@ const list = { address: "#/channels" }; // the list of channels as it was last s
 let hasOrigin = false;
 let feed = null;
 let figures = null;
+let hours = null;
 let overview = null;
 let view = null;
 
-const titles = { overview: "Overview", channels: "Channels", origin: "Origin", trace: "Trace", limits: "Limits", settings: "Settings" };
+const titles = { overview: "Overview", nodes: "Nodes", channels: "Channels", origin: "Origin", trace: "Trace", limits: "Limits", settings: "Settings" };
 
 /** `#/channels/news%3A7?x=y` → ["channels", "news:7", query]. */
 function where() {
@@ -46,6 +49,7 @@ function show(focus = true) {
   } else {
     if (place === "channels") view = name ? new ChannelView(name, feed, list.address) : new Channels(list, query);
     else if (place === "origin") view = new Origin(feed, figures, hasOrigin);
+    else if (place === "nodes") view = new Nodes(feed, hours);
     else if (place === "limits") view = new Limits(feed);
     else if (place === "trace") view = new Trace(feed, query);
     else view = new Settings(query);
@@ -57,15 +61,18 @@ function show(focus = true) {
 
 function begin(session) {
   figures = new Figures(session.bounds);
+  hours = new Hours();
   overview = new Overview(figures);
   hasOrigin = session.origin;
   document.querySelector("[data-view=origin]").hidden = !hasOrigin;
   feed = new Feed();
   feed.on("figures", (told, time) => {
     figures.add(told, time);
+    hours.add(told, time);
     if (where()[0] === "overview") overview.show();
     else view?.figuresCame?.();
   });
+  feed.on("hour", (told, time) => hours.take(told, time));
   feed.on("state", (how, sentence) => {
     if ($("state").textContent === sentence) return;
     $("state").textContent = sentence;
@@ -84,7 +91,7 @@ function out(sentence) {
   dismiss();
   feed?.stop();
   view?.stop?.();
-  feed = view = overview = figures = null;
+  feed = view = overview = figures = hours = null;
   $("view").replaceChildren();
   $("inside").hidden = true;
   $("login").hidden = false;

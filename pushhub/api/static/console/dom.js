@@ -15,18 +15,6 @@ export function h(name, properties = {}, ...children) {
 
 export const $ = (id) => document.getElementById(id);
 
-/** A table that scrolls by itself, and can be reached by keyboard for it. */
-export function table(label, heads, rows = []) {
-  const body = h("tbody", {}, ...rows);
-  const head = h("tr", {}, ...heads.map((text) => {
-    const [name, kind] = Array.isArray(text) ? text : [text, ""];
-    return h("th", { scope: "col", class: kind }, name);
-  }));
-  const whole = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
-    h("table", {}, h("thead", {}, head), body));
-  return { whole, body };
-}
-
 /** A command to copy. `text` may be changed by `set`. */
 export function command(text, label = "The same as a command") {
   const code = h("code", {}, text);

@@ -14,7 +14,7 @@ const pause = (ms, signal) => new Promise((resolve) => {
 
 export class Feed {
   constructor() {
-    this.listeners = { figures: [], trace: [], presence: [], origin: [], limits: [], state: [] };
+    this.listeners = { figures: [], trace: [], presence: [], origin: [], limits: [], nodes: [], hour: [], state: [] };
     this.heard = 0;
     this.reported = "";
   }
@@ -85,6 +85,8 @@ export class Feed {
     else if (told.presence) this.tell("presence", told);
     else if (told.origin) this.tell("origin", told);
     else if (told.limits) this.tell("limits", told);
+    else if (told.nodes) this.tell("nodes", told);
+    else if (told.hour) this.tell("hour", told, time);
   }
 
   /** Say again what is wanted; and when nothing is heard, ask the one process that answers. */

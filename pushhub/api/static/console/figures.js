@@ -119,6 +119,7 @@ export class Figures {
         hears: alive.every((one) => one.figures.store.hears),
         lag: Math.max(0, ...alive.map((one) => one.figures.store.lag)),
       },
+      failing: alive.flatMap(({ node, pid, figures }) => (figures.canary ?? []).map((check) => ({ check, process: `${node} ${pid}` }))),
       origin: alive.some((one) => one.figures.origin),
       fetches: rate("fetches"),
       fetchFailed: rate("fetchFailed"),

@@ -1,8 +1,9 @@
 // The limits of all processes: value, use and refusals.
 
 import { curl, wish } from "./api.js";
-import { command, h, table } from "./dom.js";
-import { bytes, number } from "./format.js";
+import { command, h } from "./dom.js";
+import { bytes, duration, number } from "./format.js";
+import { cell, table } from "./table.js";
 
 const ASK_MS = 3000;
 const STALE_MS = 10_000;
@@ -19,7 +20,7 @@ export class Limits {
   constructor(feed) {
     this.told = new Map(); // process → {limits, at}
     this.health = h("p", { class: "health" }, "Asking…");
-    this.tables = SCOPES.map(([name]) => table(name, ["Limit", "Value", ["Used", "number"], "Most used by", ["Clients", "number"], ["Refused", "number"]]));
+    this.tables = SCOPES.map(([name]) => table(name, ["Limit", ["Value", "number"], ["Used", "number"], "Most used by", ["Clients", "number"], ["Refused", "number"], ["Last refusal", "number"], "Last refused"]));
     const body = JSON.stringify({ limits: true });
     this.whole = h("div", {},
       h("h1", { tabindex: "-1" }, "Limits"),
@@ -54,6 +55,7 @@ export class Limits {
           if (one.used > known.used) Object.assign(known, { used: one.used, client: one.client });
           if (one.clients !== null) known.clients = Math.max(known.clients, one.clients);
           if (one.refused !== null) known.refused += one.refused;
+          if (one.last && !(known.last?.ago <= one.last.ago)) known.last = one.last;
         }
       }
     }
@@ -63,7 +65,7 @@ export class Limits {
   show() {
     const rows = this.all;
     SCOPES.forEach(([, names], index) => {
-      this.tables[index].body.replaceChildren(...rows.filter(({ name }) => names.test(name)).map(row));
+      this.tables[index].show(rows.filter(({ name }) => names.test(name)).map(row));
     });
     this.say(...this.judge(rows));
   }
@@ -94,17 +96,18 @@ const isNear = ({ is_on, most, used }) => is_on && used >= NEAR * most;
 // A limit has the digits of its setting: 64 MiB, but 10,000,000 bytes.
 const exact = new Intl.NumberFormat("en", { maximumFractionDigits: 3 });
 const amount = (unit, value) => (unit === "bytes" && value % 2 ** 20 === 0 && value ? bytes(value) : exact.format(value));
-const cell = (...content) => h("td", { class: "number" }, ...content);
 
 function row(one) {
-  const { name, what, unit, is_on: isOn, most, rate: perSecond, used, client, clients, refused } = one;
+  const { name, what, unit, is_on: isOn, most, rate: perSecond, used, client, clients, refused, last } = one;
   let value = "off";
   if (isOn) value = perSecond === null ? amount(unit, most) : `${amount(unit, perSecond)}/s, burst ${amount(unit, most)}`;
   return h("tr", {},
     h("th", { scope: "row" }, h("code", {}, name), h("div", { class: "why" }, what)),
-    h("td", {}, value),
-    cell(h("span", { class: isNear(one) ? "badge bad" : "" }, isOn && perSecond !== null ? `${amount(unit, used)} of ${amount(unit, most)}` : amount(unit, used))),
+    cell(value, isOn ? perSecond ?? most : ""),
+    h("td", { class: "number", "data-value": used }, h("span", { class: isNear(one) ? "badge bad" : "" }, isOn && perSecond !== null ? `${amount(unit, used)} of ${amount(unit, most)}` : amount(unit, used))),
     h("td", {}, h("bdi", {}, client)),
-    cell(clients === null ? "" : number(clients)),
-    cell(refused === null ? "" : number(refused)));
+    cell(clients === null ? "" : number(clients), clients ?? ""),
+    cell(refused === null ? "" : number(refused), refused ?? ""),
+    cell(last ? `${duration(last.ago)} ago` : "", last ? last.ago : ""),
+    h("td", {}, last ? h("bdi", {}, last.client) : ""));
 }

@@ -1,9 +1,10 @@
 // The origin as the processes see it: what it is asked, how often, and what is wrong.
 
 import { curl, wish } from "./api.js";
-import { command, h, table } from "./dom.js";
+import { command, h } from "./dom.js";
 import { bytes, duration, number, rate } from "./format.js";
 import { Plot } from "./plot.js";
+import { cell, table } from "./table.js";
 
 const ASK_MS = 3000;
 const STALE_MS = 10_000;
@@ -21,9 +22,6 @@ const TILES = [
   ["bytes", "Bodies in memory", ({ reports }) => bytes(sum(reports, "bytes"))],
 ];
 
-// The order of the resources: what costs most comes first.
-const ORDERS = { waiting: "waiting requests", fetches: "fetches", received: "bytes fetched" };
-
 const sum = (reports, name) => reports.reduce((all, one) => all + one[name], 0);
 
 export class Origin {
@@ -40,12 +38,10 @@ export class Origin {
         { key: "resources", name: "shared now", colour: "one", show: number },
         { key: "fetching", name: "requests under way", colour: "two", show: number }], { floor: 5 }),
     ];
-    this.routes = table("Routes", [["Route", "number"], "Path", "Step", "Pause", ["Resources", "number"], ["Waiting", "number"], "Target"]);
+    this.routes = table("Routes", [["Route", "number"], "Path", "Step", ["Pause", "number"], ["Resources", "number"], ["Waiting", "number"], "Target"]);
     this.resources = table("Resources", ["Path", "State", ["Waiting", "number"], ["Fetches", "number"], ["Bytes", "number"], ["Pause", "number"], ["Verified", "number"], ["Route", "number"], "Process"]);
-    this.order = h("select", { id: "origin-order", change: () => this.show() },
-      ...Object.entries(ORDERS).map(([key, name]) => h("option", { value: key }, name)));
     this.paces = table("Pace", ["Origin", ["Budget/s", "number"], ["Due/s", "number"], ["Stretched to", "number"], ["Waiting", "number"], ["In queue", "number"]]);
-    this.alone = table("Not shared", ["Route", "Why", ["Times", "number"], "Last", "Process"]);
+    this.alone = table("Not shared", ["Route", "Why", ["Times", "number"], ["Last", "time"], "Process"]);
     this.some = { routes: h("p", { class: "note" }), resources: h("p", { class: "note" }), alone: h("p", { class: "note" }) };
     if (!exists) {
       this.whole = h("div", {}, h("h1", { tabindex: "-1" }, "Origin"),
@@ -60,7 +56,7 @@ export class Origin {
       h("section", { class: "plots", "aria-label": "The last five minutes" }, ...this.plots.map((plot) => plot.whole)),
       h("h2", {}, "Routes"), this.routes.whole, this.some.routes,
       h("h2", {}, "Pace"), this.paces.whole,
-      h("div", { class: "title" }, h("h2", {}, "Resources"), h("label", { class: "order" }, "Sort by most", this.order)), this.resources.whole, this.some.resources,
+      h("h2", {}, "Resources"), this.resources.whole, this.some.resources,
       h("h2", {}, "Not shared"), this.alone.whole, this.some.alone,
       h("p", { class: "note" }, "“Verified” is how long ago the origin last said that the state in memory is current. Of a query only the names of the parameters are shown: their values may be secrets. The route of a request: ", h("code", {}, "pushhub routes check URL"), ". The lines that suit an API: ", h("code", {}, "pushhub routes suggest URL"), "."),
       command(curl("POST", "console/wish", { body, headers: { "Content-Type": "application/json" } })).whole);
@@ -133,19 +129,19 @@ export class Origin {
         if (known) { known.resources += one.resources; known.waiting += one.waiting; } else rows.set(one.route, { ...one });
       }
     }
-    this.routes.body.replaceChildren(...[...rows.values()].map(routeRow));
+    this.routes.show([...rows.values()].map(routeRow));
     const paces = new Map(); // origin → row; the budget is the same for all processes, a queue is one's own
     for (const one of reports.flatMap((report) => report.paces ?? [])) {
       const known = paces.get(one.origin);
       if (known) known.queued += one.queued; else paces.set(one.origin, { ...one });
     }
-    this.paces.body.replaceChildren(...[...paces.values()].map(paceRow));
+    this.paces.show([...paces.values()].map(paceRow));
     const resources = reports.flatMap(({ resources, process }) => resources.map((one) => ({ ...one, process })));
-    const order = this.order.value;
-    resources.sort((a, b) => b.always_new - a.always_new || b[order] - a[order] || b.waiting - a.waiting || b.fetches - a.fetches);
-    this.resources.body.replaceChildren(...resources.map(resourceRow));
+    // What costs most comes first.
+    resources.sort((a, b) => b.always_new - a.always_new || b.waiting - a.waiting || b.fetches - a.fetches);
+    this.resources.show(resources.map(resourceRow));
     const alone = reports.flatMap(({ not_shared: all, process }) => all.map((one) => ({ ...one, process })));
-    this.alone.body.replaceChildren(...alone.map(aloneRow));
+    this.alone.show(alone.map(aloneRow));
     this.tell(this.some.routes, rows.size, Math.max(0, ...reports.map((one) => one.routes_in_all)), "routes", "the first");
     this.tell(this.some.resources, resources.length, sum(reports, "resources_in_all"), "resources", "of each process those that are always new, and those with most waiting requests and fetches");
     this.tell(this.some.alone, alone.length, sum(reports, "not_shared_in_all"), "reasons", "the latest");
@@ -169,7 +165,6 @@ export class Origin {
   }
 }
 
-const cell = (text) => h("td", { class: "number" }, text);
 const seconds = (value) => (value === null || value === undefined ? "" : duration(value));
 
 function routeRow({ route, host, path, methods, step, interval, slowest, resources, waiting, target }) {
@@ -177,13 +172,13 @@ function routeRow({ route, host, path, methods, step, interval, slowest, resourc
   return h("tr", {},
     cell(String(route)),
     h("th", { scope: "row", class: "name" }, h("bdi", {}, host === "*" ? path : `${host} ${path}`), methods ? ` (${methods.join(", ")})` : ""),
-    h("td", {}, step), h("td", {}, pause), cell(number(resources)), cell(number(waiting)), h("td", {}, h("code", {}, target)));
+    h("td", {}, step), cell(pause, pause ? interval : ""), cell(number(resources), resources), cell(number(waiting), waiting), h("td", {}, h("code", {}, target)));
 }
 
 function paceRow({ origin, budget, due, interval, waiting, queued }) {
   return h("tr", {},
     h("th", { scope: "row", class: "name" }, h("bdi", {}, origin)),
-    cell(rate(budget)), cell(rate(due)), cell(interval ? duration(interval) : "not stretched"), cell(number(waiting)), cell(number(queued)));
+    cell(rate(budget), budget), cell(rate(due), due), cell(interval ? duration(interval) : "not stretched", interval || ""), cell(number(waiting), waiting), cell(number(queued), queued));
 }
 
 function resourceRow({ path, method, route, waiting, fetches, received, pause, fetched, status, problem, passes, always_new: alwaysNew, why, process }) {
@@ -193,7 +188,8 @@ function resourceRow({ path, method, route, waiting, fetches, received, pause, f
   return h("tr", {},
     h("th", { scope: "row", class: "name" }, method && method !== "GET" ? `${method} ` : "", h("bdi", {}, path)),
     h("td", {}, h("span", { class: `badge ${good ? "good" : problem ? "bad" : "fair"}` }, String(state)), reason ? h("div", { class: "why" }, reason) : null),
-    cell(number(waiting)), cell(number(fetches)), cell(bytes(received)), cell(seconds(pause)), cell(fetched === null ? "never" : `${seconds(fetched)} ago`),
+    cell(number(waiting), waiting), cell(number(fetches), fetches), cell(bytes(received), received), cell(seconds(pause), pause ?? ""),
+    cell(fetched === null ? "never" : `${seconds(fetched)} ago`, fetched ?? ""),
     cell(route === null ? "" : String(route)),
     h("td", {}, process));
 }
@@ -202,5 +198,5 @@ function aloneRow({ path, why, differs, times, last, ago, process }) {
   const text = differs ? h("td", { class: "why" }, `${why}: `, h("code", {}, differs), ". Add these to the route’s “ignore”, unless clients need them.") : h("td", { class: "why" }, why);
   return h("tr", {},
     h("th", { scope: "row", class: "name" }, h("bdi", {}, path)),
-    text, cell(number(times)), h("td", { class: "why" }, h("bdi", {}, last), `, ${duration(ago)} ago`), h("td", {}, process));
+    text, cell(number(times), times), h("td", { class: "why", "data-value": String(ago) }, h("bdi", {}, last), `, ${duration(ago)} ago`), h("td", {}, process));
 }

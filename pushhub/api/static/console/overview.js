@@ -1,9 +1,10 @@
 // How the hub is: figures of this moment, plots of the last minutes, the processes one by one.
 
 import { curl } from "./api.js";
-import { command, h, table } from "./dom.js";
+import { command, h } from "./dom.js";
 import { bytes, duration, number, rate } from "./format.js";
 import { Plot } from "./plot.js";
+import { cell, table } from "./table.js";
 
 const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(value * 100)} %`);
 
@@ -37,6 +38,7 @@ function health(now) {
   const { ready, hears, lag } = now.store;
   if (!ready) return ["bad", "The store is unavailable: publishes are refused and plain reads fail."];
   if (!hears) return ["bad", "The feed of the store is disconnected; waiting requests read the log when it is back."];
+  if (now.failing.length) return ["bad", `The canary’s check “${now.failing[0].check}” fails on ${now.failing[0].process}; see Nodes.`];
   if (now.silent) return ["fair", `A process has not reported for ${Math.round(now.silent)} s: it has stopped, or cannot reach the store.`];
   if (lag > 1) return ["fair", `A publish has waited ${duration(lag)} for the store.`];
   if (now.draining) return ["fair", "A process is shutting down; it completes its holds."];
@@ -86,18 +88,18 @@ export class Overview {
     this.tiles.tunnels.parentElement.hidden = now.tunnels === null;
     this.tiles.fetches.parentElement.hidden = !now.origin;
     for (const plot of this.plots) plot.draw(figures.seconds, force);
-    this.table.body.replaceChildren(...figures.alive(now.second).map((one) => this.row(one)));
+    this.table.show(figures.alive(now.second).map((one) => this.row(one)));
   }
 
   row({ node, pid, figures, rates, recent }) {
     const { store } = figures;
     const state = !store.ready ? "away" : store.hears ? "good" : "deaf";
     const counts = recent.reduce((sum, one) => one.rates.loop.map((count, i) => count + sum[i]), new Array(this.figures.bounds.length + 1).fill(0));
-    const cells = [
-      String(pid), number(figures.holds), rate(rates?.published), rate(rates?.delivered),
-      duration(this.figures.quantile(0.99, counts)), percent(rates?.cpu), bytes(figures.memory),
+    const values = [
+      [String, pid], [number, figures.holds], [rate, rates?.published], [rate, rates?.delivered],
+      [duration, this.figures.quantile(0.99, counts)], [percent, rates?.cpu], [bytes, figures.memory],
     ];
-    return h("tr", {}, h("th", { scope: "row" }, node), ...cells.map((text) => h("td", { class: "number" }, text)),
+    return h("tr", {}, h("th", { scope: "row" }, node), ...values.map(([show, value]) => cell(show(value), value ?? "")),
       h("td", {}, h("span", { class: `badge ${state === "good" ? "good" : "bad"}` }, state)));
   }
 

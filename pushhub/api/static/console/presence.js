@@ -1,8 +1,9 @@
 // Who waits on a channel, in all processes: asked again every few seconds.
 
 import { revoke, wish } from "./api.js";
-import { confirm, h, table } from "./dom.js";
+import { confirm, h } from "./dom.js";
 import { number } from "./format.js";
+import { cell, table } from "./table.js";
 
 const ASK_MS = 3000;
 const STALE_MS = 10_000;
@@ -13,7 +14,7 @@ export class Presence {
     this.name = name;
     this.told = new Map(); // process → {holds, holders, node, pid, at}
     this.count = h("p", { id: "presence" }, "Asking…");
-    this.table = table("Requests that wait", ["Client", "Subject", "How", ["For", "number"], "Process", "Access"]);
+    this.table = table("Requests that wait", ["Client", "Subject", "How", ["For", "number"], "Process", ["Access", "plain"]]);
     this.table.whole.hidden = true;
     this.whole = h("div", {}, this.count, this.table.whole);
     this.off = feed.on("presence", (told) => { if (told.presence === name) this.take(told); });
@@ -41,9 +42,9 @@ export class Presence {
     const some = shown.length < holds ? ` The first ${shown.length} are listed.` : "";
     this.count.textContent = `${holds === 1 ? "1 request waits" : `${number(holds)} requests wait`} on this channel now${where}.${some}`;
     this.table.whole.hidden = !shown.length;
-    this.table.body.replaceChildren(...shown.map((one) => h("tr", {},
+    this.table.show(shown.map((one) => h("tr", {},
       h("th", { scope: "row" }, one.client || "unknown"), h("td", {}, h("bdi", {}, one.subject ?? "")), h("td", {}, one.kind),
-      h("td", { class: "number" }, `${Math.round(one.waited)} s`), h("td", {}, one.process), h("td", {}, this.button(one)))));
+      cell(`${Math.round(one.waited)} s`, one.waited), h("td", {}, one.process), h("td", {}, this.button(one)))));
   }
 
   /** Revokes the tokens of a subject, or a key. A client with neither cannot be disconnected. */

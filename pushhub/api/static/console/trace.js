@@ -1,9 +1,10 @@
 // What happens to the requests of one channel, or of one client, line by line as it happens.
 
 import { curl, wish } from "./api.js";
-import { command, h, table } from "./dom.js";
+import { command, h } from "./dom.js";
 import { bytes, clock, number } from "./format.js";
 import { amend, place } from "./place.js";
+import { cell, table } from "./table.js";
 
 const RENEW_MS = 5000; // a trace that nobody wishes any more ends after 15 s
 const MOST_LINES = 500;
@@ -17,7 +18,7 @@ export class Trace {
     this.what = h("input", { id: "what", value: query.get(by) ?? "", required: true, autocomplete: "off", autocapitalize: "off", spellcheck: "false", maxlength: "255", input: () => this.showCurl() });
     this.button = h("button", {}, "Start");
     this.note = h("p", { class: "note", role: "status" }, "No trace is running.");
-    this.table = table("The trace, newest first", ["Time", "What", ["After", "number"], ["Hold", "number"], "Client", "More", "Process"]);
+    this.table = table("The trace, newest first", [["Time", "time"], "What", ["After", "number"], ["Hold", "number"], "Client", "More", "Process"]);
     this.command = command("", "Start this trace, as a command");
     this.rows = [];
     this.count = 0;
@@ -87,13 +88,14 @@ export class Trace {
     this.count += lines.length + missed;
     const rows = lines.map((line) => row(line, `${node} ${pid}`));
     if (missed) rows.push(h("tr", {}, h("td", { colSpan: 7, class: "bad" }, `${number(missed)} more lines came too fast to be shown.`)));
-    this.table.body.prepend(...rows.reverse());
-    while (this.table.body.children.length > MOST_LINES) this.table.body.lastChild.remove();
+    this.rows = [...rows.reverse(), ...this.rows].slice(0, MOST_LINES);
+    this.table.show(this.rows);
     this.note.textContent = `Tracing: ${number(this.count)} lines.`;
   }
 
   clear() {
-    this.table.body.replaceChildren();
+    this.rows = [];
+    this.table.show(this.rows);
   }
 
   stop() {
@@ -109,10 +111,10 @@ const WORDS = {
 
 function row(line, process) {
   return h("tr", { class: `trace-${line.what.replace(" ", "-")}` },
-    h("td", {}, clock(line.time * 1000)),
+    h("td", { "data-value": line.time }, clock(line.time * 1000)),
     h("th", { scope: "row" }, WORDS[line.what] ?? line.what),
-    h("td", { class: "number" }, line.ms === undefined ? "" : `${line.ms.toLocaleString("en")} ms`),
-    h("td", { class: "number" }, line.hold === undefined ? "" : String(line.hold)),
+    cell(line.ms === undefined ? "" : `${line.ms.toLocaleString("en")} ms`, line.ms ?? ""),
+    cell(line.hold === undefined ? "" : String(line.hold)),
     h("td", {}, h("bdi", {}, [line.client, line.subject].filter(Boolean).join(" · "))),
     h("td", {}, h("bdi", {}, more(line))),
     h("td", {}, process));
