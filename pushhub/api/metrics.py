@@ -66,6 +66,14 @@ METRICS: tuple[Metric, ...] = (
         "reason",
     ),
     Metric(
+        "pushhub_spans_total",
+        "Spans of traces: exported to the collector, refused by it (failed), or dropped because "
+        "too many were open or waited for their export.",
+        "counter",
+        lambda service: None if service.tracer is None else service.tracer.results,
+        "result",
+    ),
+    Metric(
         "pushhub_jwks_keys",
         "Keys of the identity provider that are valid, with those in their grace.",
         "gauge",
