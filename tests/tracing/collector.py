@@ -15,7 +15,7 @@ from tests.waiting import NEWS_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
+KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,9 +86,7 @@ async def test_a_fan_out_is_one_span_with_the_number_of_its_holds(
     assert delivery.attributes["pushhub.holds.completed"] == 3
 
 
-async def test_a_held_request_has_a_span_when_it_ends(
-    server: Server, collector: Collector
-) -> None:
+async def test_a_held_request_has_a_span_when_it_ends(server: Server, collector: Collector) -> None:
     """A client that polls with one and the same context: no cache takes the second request."""
     trace, client, traceparent = context()
     channel = fresh()
@@ -187,5 +185,5 @@ async def test_results_are_counted(server: Server, collector: Collector) -> None
     collector.wait(name="send counted")
     # The count follows the response of the collector.
     async with asyncio.timeout(NEWS_SECONDS):
-        while await server.metric('pushhub_spans_total{result="exported"}') <= before:
+        while await server.metric('pushhub_spans_total{result="exported"}') <= before:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
