@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pushhub.api.canary_metrics import CANARY_METRICS
 from pushhub.api.metric import Metric, Value
 from pushhub.api.origin_metrics import ORIGIN_METRICS
+from pushhub.api.request_spans import NO_SPANS
 from pushhub.hub.stats import Histogram
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ METRICS: tuple[Metric, ...] = (
         "Spans of traces: exported to the collector, refused by it (failed), or dropped because "
         "too many were open or waited for their export.",
         "counter",
-        lambda service: None if service.tracer is None else service.tracer.results,
+        lambda service: NO_SPANS if service.tracer is None else service.tracer.results,
         "result",
     ),
     Metric(

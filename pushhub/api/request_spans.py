@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# The results of spans where there is no tracer.
+NO_SPANS: Mapping[str, int] = {"exported": 0, "failed": 0, "dropped": 0}
+
+
 class RequestSpan(Protocol):
     """The span of one request, from its head to the end of its response."""
 

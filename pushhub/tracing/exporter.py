@@ -34,13 +34,17 @@ class CountingExporter(SpanExporter):
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
         self.exported = self.failed = 0
+        # The log names the first of a row of failures.
+        self._is_failing = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         try:
             result = self._exporter.export(spans)
         except Exception as error:
-            log.warning("tracing.export_failed", error=type(error).__name__, spans=len(spans))
+            if not self._is_failing:
+                log.warning("tracing.export_failed", error=type(error).__name__, spans=len(spans))
             result = SpanExportResult.FAILURE
+        self._is_failing = result is not SpanExportResult.SUCCESS
         if result is SpanExportResult.SUCCESS:
             self.exported += len(spans)
         else:
