@@ -114,12 +114,14 @@ async def test_a_trace_beside_another_observer_leaves_that_one_in_place() -> Non
         other = Tracer(hub, others.take)
         other.start("another1", TraceTarget(channel="a"))
         tracer, notes = traced(hub, channel="a")
-        assert isinstance(hub.observer, HubObservers)
+        both: object = hub.observer
+        assert isinstance(both, HubObservers)
         await warm(hub)
         publish(hub, "a", 1)
         assert notes.of() == others.of("another1") != []
         tracer.stop(CHANNEL)
-        assert hub.observer is other
+        remaining: object = hub.observer
+        assert remaining is other
         other.stop("another1")
         assert hub.observer is None
 
