@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from pushhub.settings import Settings
     from pushhub.store.base import Store
+    from pushhub.tracing.tracing import Tracing
     from pushhub.xmpp.server import XmppServer
 
 log = structlog.get_logger(__name__)
@@ -89,6 +90,7 @@ class App:
         self._jwks_source: JwksSource | None = None
         authority = Authenticator(settings, runtime.clock, key, self.revocations, self.jwks)
         self.service = Service(hub, authority, settings, runtime, jwks=self.jwks)
+        self.tracing = self._tracing() if settings.tracing else None
         self.service.revocations = RevocationRegister(hub, self.revocations)
         if self.jwks is not None:
             self.jwks.on_end = self.service.revocations.end_by_grants
@@ -109,6 +111,8 @@ class App:
                 lambda: runtime.random_bytes(8).hex(),
             )
             self.service.notifications = self.origin.notifications
+            if self.tracing is not None:
+                self.origin.trace(self.tracing.fetches)
         if (notifications := self.service.notifications) is not None:
             self.service.sources = ChangeSources(hub, notifications, runtime.uniform)
         if self.origin is not None:
@@ -156,6 +160,16 @@ class App:
         # Starlette would redirect to an absolute URL, which ignores the path prefix of a proxy.
         self.pages.router.redirect_slashes = False
 
+    def _tracing(self) -> Tracing:
+        # Imported here: OpenTelemetry is an extra, and takes about 20 MiB.
+        from pushhub import __version__
+        from pushhub.tracing.tracing import Tracing
+
+        service = self.service
+        tracing = Tracing(service.hub, __version__, service.runtime.random_bytes)
+        service.tracer = tracing.requests
+        return tracing
+
     def _xmpp_server(self) -> XmppServer:
         # Imported here: XMPP and BOSH take about 100 modules, which other hubs do not need.
         from pushhub.api.bosh_handler import BoshHandler
@@ -192,6 +206,9 @@ class App:
             StoreError: the store cannot be opened; the sentence says what to do.
         """
         await self.service.hub.open()
+        if self.tracing is not None:
+            control = () if self.control is None else (self.control.endpoints,)
+            self.tracing.open(self.endpoints, *control)
         if not (self.settings.dev or self.service.proxies.names_proxy):
             log.info("limits.private_addresses_uncounted", reason=UNCOUNTED)
         assert self.service.revocations is not None
@@ -236,6 +253,8 @@ class App:
         if self.origin is not None:
             await self.origin.close()
         await self.service.hub.close()
+        if self.tracing is not None:
+            await self.tracing.close()
 
     def reconfigure(self, settings: Settings, *, by_signal: bool = False) -> None:
         """Take the settings of a reload: all of them, or none. Requests under way keep their route.

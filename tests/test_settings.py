@@ -194,6 +194,7 @@ TEXTS: dict[str, tuple[str, object]] = {
     "audit_channel": ("true", True),
     "audit_channel_events": ("100", 100),
     "audit_channel_age": ("3600", 3600),
+    "tracing": ("true", True),
 }
 
 
@@ -298,6 +299,7 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         audit_channel = true
         audit_channel_events = 100
         audit_channel_age = 3600
+        tracing = true
         [limits.address-holds]
         most = 5
         [[routes]]

@@ -1,5 +1,6 @@
 """The access log: one line for each request when its response has ended, in one form for all
-servers: pushhub's own connections, pages, the proxy to the origin, and ASGI.
+servers: pushhub's own connections, pages, the proxy to the origin, and ASGI. The spans of requests
+begin and end at the same places.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.http.redact import printable, redacted_path, redacted_query
+from pushhub.http.traceparent import TRACE_HEADERS, TRACEPARENT, in_context
 from pushhub.settings.changes import is_behind
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Message, Receive, Scope, Send
 
+    from pushhub.api.request_spans import RequestSpan, RequestTracer
     from pushhub.api.service import Service
     from pushhub.http.forwarded import TrustedProxies
 
@@ -31,11 +34,18 @@ PROBES = ("/livez", "/readyz", "/healthz")
 MAX_METHOD = 32
 
 
+# The headers of a request that an entry of an ASGI server reads.
+_READ = frozenset(
+    name.encode()
+    for name in ("x-forwarded-for", "x-forwarded-proto", "x-request-id", *TRACE_HEADERS)
+)
+
+
 class AccessEntry:
     """The facts about a request until its response has ended."""
 
     __slots__ = ("begun", "client", "method", "path", "query", "request_id", "root", "size",
-                 "status", "waits_since")  # fmt: skip
+                 "span", "status", "waits_since")  # fmt: skip
 
     def __init__(
         self, client: str, method: str, path: str, query: str, request_id: str, begun: float
@@ -46,6 +56,7 @@ class AccessEntry:
         self.query = query
         self.request_id = request_id
         self.begun = begun
+        self.span: RequestSpan | None = None
         # The prefix of an ASGI server.
         self.root = ""
         self.status = 0
@@ -55,13 +66,15 @@ class AccessEntry:
 
 
 class AccessLog:
-    """Writes the lines.
+    """Writes the lines, and ends the spans.
 
     Args:
         proxies: the proxies whose headers name the client and the request.
         now: seconds of a monotonic clock.
         random_bytes: returns that many random bytes, for the ids of requests.
         prefix: the prefix of pushhub's own paths, if any.
+        writes: whether there are lines, and not spans alone.
+        tracer: begins the spans of requests with a trace context; None for no spans.
     """
 
     def __init__(
@@ -70,7 +83,12 @@ class AccessLog:
         now: Callable[[], float],
         random_bytes: Callable[[int], bytes],
         prefix: str = "",
+        *,
+        writes: bool = True,
+        tracer: RequestTracer | None = None,
     ) -> None:
+        self.writes = writes
+        self._tracer = tracer
         self._proxies = proxies
         # The control listener has no prefix.
         self._probes = frozenset((*PROBES, *(prefix + path for path in PROBES)))
@@ -79,18 +97,29 @@ class AccessLog:
 
     def begin(
         self, peer: str, headers: Mapping[str, str], method: str, path: str, query: str
-    ) -> AccessEntry:
-        """The entry of a request whose head has arrived."""
-        proxies = self._proxies
+    ) -> AccessEntry | None:
+        """The entry of a request whose head has arrived; None if it has no line and no span."""
+        proxies, span = self._proxies, None
+        if self._tracer is not None and TRACEPARENT in headers:
+            secure = proxies.is_secure(peer, headers)
+            span = self._tracer.begin(method, path, headers, secure=secure)
+        if span is None and not self.writes:
+            return None
         id = proxies.request_id(peer, headers) or self._random_bytes(8).hex()
-        return AccessEntry(proxies.client(peer, headers), method, path, query, id, self._now())
+        entry = AccessEntry(proxies.client(peer, headers), method, path, query, id, self._now())
+        entry.span = span
+        return entry
 
-    def unread(self, peer: str) -> AccessEntry:
+    def unread(self, peer: str) -> AccessEntry | None:
         """The entry of a request whose head could not be read."""
         return self.begin(peer, {}, "-", "-", "")
 
     def end(self, entry: AccessEntry, status: int) -> None:
         """Write the line; `entry.size` are the bytes of the body."""
+        if entry.span is not None:
+            entry.span.end(status, redacted_path(entry.path), entry.client)
+        if not self.writes:
+            return
         now = self._now()
         waited = 0.0 if entry.waits_since is None else now - entry.waits_since
         is_probe = entry.path.removeprefix(entry.root) in self._probes and status < 500
@@ -134,12 +163,19 @@ def redact_uvicorn() -> None:
 
 
 def access_log(service: Service) -> AccessLog | None:
-    """The access log of a server, if the settings ask for it."""
-    if not service.settings.access_log:
+    """The access log of a server, if the settings ask for it or for traces."""
+    settings, tracer = service.settings, service.tracer
+    if not settings.access_log and tracer is None:
         return None
-    random_bytes, settings = service.runtime.random_bytes, service.settings
     prefix = settings.prefix if is_behind(settings) else ""
-    return AccessLog(service.proxies, lambda: service.hub.now(), random_bytes, prefix)
+    return AccessLog(
+        service.proxies,
+        lambda: service.hub.now(),
+        service.runtime.random_bytes,
+        prefix,
+        writes=settings.access_log,
+        tracer=tracer,
+    )
 
 
 async def logged(
@@ -157,12 +193,17 @@ async def logged(
     headers = {
         name.decode("latin-1"): value.decode("latin-1")
         for name, value in scope["headers"]
-        if name in (b"x-forwarded-for", b"x-request-id")
+        if name in _READ
     }
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     path = raw.decode("latin-1").partition("?")[0]
     query = scope["query_string"].decode("latin-1")
     entry = access.begin(client[0] if client else "", headers, scope["method"], path, query)
+    if entry is None:
+        await app(scope, receive, send)
+        return
+    if entry.span is not None:
+        scope = {**scope, "headers": in_context(entry.span.traceparent, scope["headers"])}
     entry.root = scope.get("root_path", "").rstrip("/")
 
     async def counted(message: Message) -> None:

@@ -12,6 +12,7 @@ from pushhub.api.build_info import build_info
 from pushhub.api.canary_metrics import CANARY_METRICS
 from pushhub.api.metric import Info, Metric, Value
 from pushhub.api.origin_metrics import ORIGIN_METRICS
+from pushhub.api.request_spans import NO_SPANS
 from pushhub.hub.stats import Histogram
 
 if TYPE_CHECKING:
@@ -75,6 +76,14 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         lambda service: service.replaced,
         "reason",
+    ),
+    Metric(
+        "pushhub_spans_total",
+        "Spans of traces: exported to the collector, refused by it (failed), or dropped because "
+        "too many were open or waited for their export.",
+        "counter",
+        lambda service: NO_SPANS if service.tracer is None else service.tracer.results,
+        "result",
     ),
     Metric(
         "pushhub_jwks_keys",

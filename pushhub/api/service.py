@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pushhub.api.bosh_handler import BoshHandler
     from pushhub.api.canary_metrics import CanaryFigures
     from pushhub.api.reload import ReloadOutcome
+    from pushhub.api.request_spans import RequestTracer
     from pushhub.api.revocation_register import RevocationRegister
     from pushhub.api.webhooks import Webhook
     from pushhub.auth.audit import AuditLog
@@ -110,6 +111,8 @@ class Service:
     """Notifications of changed resources, where there is an origin."""
     sources: ChangeSources | None = None
     """Databases and files that notify of changes, where there is an origin."""
+    tracer: RequestTracer | None = None
+    """Begins the spans of requests, where the hub is traced."""
     canary: CanaryFigures | None = None
     """The canary of this process, where a server runs one."""
     sessions: Callable[[], int] | None = None

@@ -1,9 +1,10 @@
-"""Gives a tracer the client of each request. During a trace it is the observer of the endpoints."""
+"""Gives a tracer the client of each request. During a trace it observes the endpoints."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pushhub.api.endpoint_observers import observe, unobserve
 from pushhub.hub.readers import MAX_SUBJECT, UNKNOWN_CLIENT, ClientInfo
 from pushhub.hub.stream import EventStream
 
@@ -26,11 +27,11 @@ class EndpointTrace:
 
     def start(self) -> None:
         """Begin to observe."""
-        self._endpoints.observer = self
+        observe(self._endpoints, self)
 
     def stop(self) -> None:
         """Observe no more."""
-        self._endpoints.observer = None
+        unobserve(self._endpoints, self)
 
     def received(self, request: Request) -> None:
         self._tracer.client = ClientInfo(request.client)

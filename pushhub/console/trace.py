@@ -1,6 +1,6 @@
 """A live trace: the events in the life of each request of one channel or one client.
 
-While there is a trace, the tracer is the hub's observer; with the last trace it leaves.
+While there is a trace, the tracer observes the hub; with the last trace it leaves.
 
 A trace of a client must know the client of a request to decide whether it is traced. So the
 notes of a hold wait until its driver attaches. For a poll that gets an immediate response the
@@ -16,6 +16,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pushhub.http.response import Response
+from pushhub.hub.observers import observe, unobserve
 from pushhub.hub.readers import UNKNOWN_CLIENT, ClientInfo, client_of
 from pushhub.log.channel import PRIVATE_MARK
 from pushhub.log.cursor import Start
@@ -94,18 +95,18 @@ class Tracer:
 
     def start(self, id: str, target: TraceTarget) -> None:
         """Begin to trace a target."""
-        self._hub.observer = self
+        observe(self._hub, self)
         self._targets[id] = target
         self._sort()
         self._adopt(id, target)
 
     def stop(self, id: str) -> None:
-        """End a trace. After the last one the hub has no observer."""
+        """End a trace. After the last one the tracer observes the hub no more."""
         self._targets.pop(id, None)
         self._sort()
-        if not self._targets and self._hub.observer is self:
+        if not self._targets:
             self._followed.clear()
-            self._hub.observer = None
+            unobserve(self._hub, self)
 
     def _sort(self) -> None:
         channels: dict[str, tuple[str, ...]] = {}
@@ -196,7 +197,7 @@ class Tracer:
 
     def published(
         self, appends: list[Append], done: Callable[[list[Outcome]], None]
-    ) -> Callable[[list[Outcome]], None]:
+    ) -> tuple[list[Append], Callable[[list[Outcome]], None]]:
         client, begun = self.client, self._hub.now()
         traces = [(one, self._of_publish(one.channel, client)) for one in appends]
         for one, ids in traces:
@@ -216,7 +217,7 @@ class Tracer:
                     )
             done(outcomes)
 
-        return settled
+        return appends, settled
 
     def _of_publish(self, channel: str, client: ClientInfo) -> tuple[str, ...]:
         clients = tuple(id for id, target in self._clients if target.is_of(client))

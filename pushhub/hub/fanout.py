@@ -34,10 +34,13 @@ STRIDE = 32
 class Job:
     """The holds of one channel at the moment of an event, and the position among them."""
 
-    __slots__ = ("begun", "channel", "holds", "memo", "memo_at")
+    __slots__ = ("begun", "channel", "completed", "ended", "holds", "memo", "memo_at")
 
-    def __init__(self, channel: Channel, begun: float) -> None:
+    def __init__(self, channel: Channel, begun: float, ended: Callable[[int], None] | None) -> None:
         self.channel = channel
+        # The end that an observer asked for, and the holds that were completed until now.
+        self.ended = ended
+        self.completed = 0
         self.holds: Iterator[ChannelHold] = iter(channel.holds)
         self.begun = begun
         # The replies at this cursor, by the variant and the position of the polls. Each keeps its
@@ -107,11 +110,12 @@ class Fanout:
         # A slice is under way, or will be.
         self._busy = False
 
-    def start(self, channel: Channel) -> None:
+    def start(self, channel: Channel, ended: Callable[[int], None] | None = None) -> None:
         """Deliver to all holds of `channel`: the first slice now, unless another job is under way.
-        In that case the publisher may be a client of that job.
+        In that case the publisher may be a client of that job. At the end `ended` gets the number
+        of completed holds.
         """
-        self._jobs.append(Job(channel, self._loop.time()))
+        self._jobs.append(Job(channel, self._loop.time(), ended))
         if not self._busy:
             self._slice()
 
@@ -131,6 +135,7 @@ class Fanout:
         while self._jobs:
             job = self._jobs[0]
             count = delivered = 0
+            is_over = False
             for hold in job.holds:
                 if not hold.done and hold.at is None:
                     # A cold read is under way for the hold, and will find the event in the log.
@@ -147,10 +152,15 @@ class Fanout:
                     break
             else:
                 self._jobs.popleft()
+                is_over = True
             now = loop.time()
             stats.completed_by_event += count
             stats.delivered += delivered
             stats.wake_latency.observe(now - job.begun, count)
+            if job.ended is not None:
+                job.completed += count
+                if is_over:
+                    job.ended(job.completed)
             if self._jobs and (not left or now > end):
                 loop.call_soon(self._slice)
                 return True

@@ -322,13 +322,13 @@ class Hub:
     def wake(self, event: Event) -> None:
         """An event is in the log: complete the holds of its channel."""
         channel = self.channels.get(event.channel)
+        ended = None
         if self.observer is not None:
-            self.observer.woken(event, len(channel.holds) if channel else 0)
-        if channel is None:
-            return
-        self.channels.push(channel, event)
-        if channel.holds:
-            self._fanout.start(channel)
+            ended = self.observer.woken(event, len(channel.holds) if channel else 0)
+        if channel is not None:
+            self.channels.push(channel, event)
+            if channel.holds:
+                self._fanout.start(channel, ended)
 
     def forget(self, name: str) -> None:
         """A channel was deleted: complete its holds, or read the log for those that wait on."""
@@ -361,7 +361,7 @@ class Hub:
     def publish(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:
         """Append events; `done` gets their outcomes, in order, when the store has settled all."""
         if self.observer is not None:
-            done = self.observer.published(appends, done)
+            appends, done = self.observer.published(appends, done)
         self.publishing.publish(appends, done)
 
     def record(self, appends: list[Append], done: Callable[[list[Outcome]], None]) -> None:

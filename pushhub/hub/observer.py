@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 class HubObserver(Protocol):
     """The methods that a hub calls on its `observer`, synchronously and in the order of events.
+    `observe` sets it; several observers are one `HubObservers`.
 
     A hub without an observer compares one attribute with None at each of these places.
     """
@@ -40,8 +41,13 @@ class HubObserver(Protocol):
 
     def published(
         self, appends: list[Append], done: Callable[[list[Outcome]], None]
-    ) -> Callable[[list[Outcome]], None]:
-        """A publish begins. The store calls the result in place of `done`; it must call `done`."""
+    ) -> tuple[list[Append], Callable[[list[Outcome]], None]]:
+        """A publish begins. The store gets the resulting appends, which may differ from the given
+        ones in their trace context only, and calls the result in place of `done`; it must call
+        `done`.
+        """
 
-    def woken(self, event: Event, holds: int) -> None:
-        """An event is in the log; `holds` wait on its channel."""
+    def woken(self, event: Event, holds: int) -> Callable[[int], None] | None:
+        """An event is in the log; `holds` wait on its channel. If there are any, the result is
+        called at the end of the fan-out, with the number of holds that it completed.
+        """

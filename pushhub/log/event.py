@@ -43,12 +43,16 @@ class DraftError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A publisher's item: data, its content type, and two optional labels."""
+    """A publisher's item: data, its content type, and two optional labels.
+
+    `traceparent` is the trace context (W3C) of its publish; empty if that is not traced.
+    """
 
     data: bytes
     content_type: str = JSON
     type: str = ""
     id: str = ""
+    traceparent: str = ""
 
     def __post_init__(self) -> None:
         _check_size(self.data)
@@ -128,8 +132,9 @@ def media_type(content_type: str) -> str:
 class Event:
     """An item of a channel's log. The epoch and the offset of its publish never change.
 
-    `time` is in milliseconds since 1970 (UTC), by the store's clock. Two events are the same event
-    when channel, epoch and offset are.
+    `time` is in milliseconds since 1970 (UTC), by the store's clock. `traceparent` is the trace
+    context of the publish, for operators: no client receives it. Two events are the same event when
+    channel, epoch and offset are.
     """
 
     # Not a dataclass: `json` is built once and shared by every response with the event.
@@ -142,6 +147,7 @@ class Event:
         "id",
         "offset",
         "time",
+        "traceparent",
         "type",
     )
 
@@ -155,6 +161,7 @@ class Event:
         type: str = "",
         id: str = "",
         time: int = 0,
+        traceparent: str = "",
     ) -> None:
         self.channel = channel
         self.epoch = epoch
@@ -164,6 +171,7 @@ class Event:
         self.type = type
         self.id = id or f"{epoch}-{offset}"
         self.time = time
+        self.traceparent = traceparent
 
     @property
     def cursor(self) -> Cursor:

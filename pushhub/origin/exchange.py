@@ -6,11 +6,13 @@ client cannot detect pushhub. The driver of the client's connection takes part a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from pushhub.http.problem import Problem
+from pushhub.http.traceparent import TRACEPARENT
 from pushhub.origin.announcement import is_write, named, written
 from pushhub.origin.cross_origin import Preflight
 from pushhub.origin.headers import to_origin
@@ -110,7 +112,10 @@ class ProxyExchange:
                     wait = request.wait_request
                     outcome = resource.serve_from_memory(wait.wait, wait.condition)
             if resource is not None and outcome is None:
-                outcome = await resource.serve_after_fetch(request.wait_request)
+                wait_request = request.wait_request
+                if origin.is_traced and (context := request.headers.get(TRACEPARENT)):
+                    wait_request = replace(wait_request, context=context)
+                outcome = await resource.serve_after_fetch(wait_request)
             if outcome is not None:
                 self.writer.become(outcome)
             elif request.upgrades:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
     from pushhub.origin.grip.gateway import GripGateway
     from pushhub.origin.request import ProxiedRequest
+    from pushhub.origin.shared.fetcher import FetchTracer
     from pushhub.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -60,6 +61,7 @@ class Origin:
         self.grip: GripGateway | None = None
         self.resources: ResourceTable | None = None
         self.notifications: Notifications | None = None
+        self.is_traced = False
 
     def share(
         self,
@@ -75,6 +77,12 @@ class Origin:
         self.log = hub.log
         self.resources = ResourceTable(self, hub, settings, refuse, uniform, new_name)
         self.notifications = Notifications(hub, self.resources)
+
+    def trace(self, tracer: FetchTracer) -> None:
+        """Let a tracer begin the spans of shared fetches."""
+        assert self.resources is not None
+        self.resources.fetcher.tracer = tracer
+        self.is_traced = True
 
     def configure(self, routes: Routes, settings: Settings) -> None:
         """Use the routes and the budget of a reload."""

@@ -19,6 +19,7 @@ from pushhub.settings.listening import ListeningSettings
 from pushhub.settings.namespace import Age, EventCount, Namespace, NamespaceName
 from pushhub.settings.operation import OperationSettings
 from pushhub.settings.origin import OriginSettings
+from pushhub.settings.tracing import TracingSettings
 from pushhub.settings.xmpp import XmppSettings
 from pushhub.store.base import Retention
 
@@ -38,6 +39,7 @@ class Settings(
     XmppSettings,
     OperationSettings,
     AuditSettings,
+    TracingSettings,
     FlowSettings,
     LimitSettings,
     TokenSettings,

@@ -232,6 +232,7 @@ class MemoryStore:
             draft.type,
             draft.id,
             now,
+            draft.traceparent,
         )
         found.events.append(event)
         if found.bytes is not None:

@@ -53,6 +53,7 @@ LINES = {
     "store/redis/sentinel.py:Sentinels._receive sentinel.aborted": "one for each failover",
     "store/redis/sentinel.py:Sentinels._receive sentinel.failover": "one for each failover",
     "store/sqlite/store.py:_log_line": "a RefusalLog counts it",
+    "tracing/exporter.py:CountingExporter.export tracing.export_failed": "the first of a row",
     "store/sqlite/file.py:SqliteFile._check store.upgraded": "once for each opening",
     "store/sqlite/file.py:SqliteFile._narrow store.narrowed": "one a file, for each opening",
     "store/sqlite/file.py:SqliteFile._narrow store.readable": "one a file, for each opening",

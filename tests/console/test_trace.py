@@ -16,6 +16,7 @@ from pushhub.http.sse import OPENING
 from pushhub.hub.channel_hold import ChannelHold, InternalHold
 from pushhub.hub.hold import ChainedHold, Hold
 from pushhub.hub.hub import Hub
+from pushhub.hub.observers import HubObservers
 from pushhub.hub.readers import ClientInfo, client_of, holders
 from pushhub.hub.stream import EventStream
 from pushhub.log.event import Draft
@@ -103,6 +104,25 @@ async def test_the_last_of_several_traces_takes_it_away() -> None:
         assert notes.of() == []
         assert "event" in notes.of("another1")
         tracer.stop("another1")
+        assert hub.observer is None
+
+
+async def test_a_trace_beside_another_observer_leaves_that_one_in_place() -> None:
+    """Tracing by OpenTelemetry is one, for the whole life of a hub."""
+    async with opened() as hub:
+        others = Notes()
+        other = Tracer(hub, others.take)
+        other.start("another1", TraceTarget(channel="a"))
+        tracer, notes = traced(hub, channel="a")
+        both: object = hub.observer
+        assert isinstance(both, HubObservers)
+        await warm(hub)
+        publish(hub, "a", 1)
+        assert notes.of() == others.of("another1") != []
+        tracer.stop(CHANNEL)
+        remaining: object = hub.observer
+        assert remaining is other
+        other.stop("another1")
         assert hub.observer is None
 
 

@@ -53,10 +53,13 @@ class FetchWaiter:
     meanwhile. If the request waits for a bounded time, the waiter is an entry of the hub's wheel.
     """
 
-    __slots__ = ("_hub", "condition", "fetch", "outcome", "reply", "tick")
+    __slots__ = ("_hub", "condition", "fetch", "outcome", "reply", "tick", "traceparent")
 
-    def __init__(self, hub: Hub, condition: WaitCondition | None, fetch: int) -> None:
+    def __init__(
+        self, hub: Hub, condition: WaitCondition | None, fetch: int, traceparent: str = ""
+    ) -> None:
         self._hub = hub
+        self.traceparent = traceparent
         self.condition = condition
         self.fetch = fetch
         self.reply: Response | None = None
@@ -123,6 +126,10 @@ class FetchWaiters:
         waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             waiter.resolve(outcome)
+
+    def trace_contexts(self) -> list[str]:
+        """The trace contexts of the waiters, as far as they have any."""
+        return [waiter.traceparent for waiter in self._waiters if waiter.traceparent]
 
     def is_overdue(self, number: int) -> bool:
         """Whether a fetch of this number should have resolved one that still waits."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pushhub.http.accept import directives
 from pushhub.http.problem import Problem
+from pushhub.http.traceparent import in_context
 from pushhub.origin.headers import end_to_end, to_origin
 from pushhub.origin.request import ProxiedRequest
 from pushhub.origin.shared.change_rule import change_rule
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pushhub.origin.headers import ForwardedStyle
     from pushhub.origin.request import Pairs
     from pushhub.origin.shared.change_rule import ChangeRule
+    from pushhub.origin.shared.fetch_waiters import FetchWaiters
     from pushhub.origin.shared.key import Key
     from pushhub.settings.route import Route
 
@@ -68,6 +70,24 @@ class FetchFailed:
 FetchResult = Fetched | Unchanged | Unshareable | FetchFailed
 
 
+class FetchSpan(Protocol):
+    """The span of one fetch."""
+
+    @property
+    def traceparent(self) -> str:
+        """Its context, for the origin."""
+
+    def end(self, result: str, status: int | None) -> None:
+        """The fetch has a result."""
+
+
+class FetchTracer(Protocol):
+    """Begins the spans of fetches."""
+
+    def begin(self, method: str, url: str, waiters: list[str]) -> FetchSpan | None:
+        """The span of a fetch for requests with these trace contexts; None without any."""
+
+
 class Fetcher:
     """The shared fetches of one process, of which at most `concurrency` run at a time."""
 
@@ -75,15 +95,21 @@ class Fetcher:
         self._client = client
         self._style = style
         self._slots = asyncio.Semaphore(concurrency)
+        self.tracer: FetchTracer | None = None
         self.results = {"found": 0, "unchanged": 0, "alone": 0, "failed": 0}
         """Fetches by their result."""
 
     async def fetch(
-        self, key: Key, pairs: Pairs, known: Representation | None, route: Route
+        self,
+        key: Key,
+        pairs: Pairs,
+        known: Representation | None,
+        route: Route,
+        waiters: FetchWaiters | None = None,
     ) -> FetchResult:
         """Fetch the resource of a key with the headers of `headers_for`; conditionally, if a
         representation with the origin's own validator is known, which the route does not ignore.
-        The route says what counts as a change.
+        The route says what counts as a change. `waiters` are the requests that wait for it.
         """
         rule = change_rule(route)
         conditional = known is not None and known.own_tag and not rule.ignores_tag
@@ -94,11 +120,18 @@ class Fetcher:
         if codings := rule.codings(key.codings):
             pairs = (*pairs, (b"Accept-Encoding", codings.encode()))
         result: FetchResult
+        span = None
+        if self.tracer is not None and waiters is not None:
+            span = self.tracer.begin(key.method, key.url, waiters.trace_contexts())
+        if span is not None:
+            pairs = in_context(span.traceparent, pairs)
         async with self._slots:
             try:
                 result = await self._fetch(key, pairs, known, rule, route)
             except Problem as problem:
                 result = FetchFailed(problem)
+        if span is not None:
+            span.end(result.label, _status(result))
         self.results[result.label] += 1
         return result
 
@@ -179,6 +212,16 @@ def shareable_vary(headers: Headers, *, personal: bool) -> frozenset[str] | str:
     if not personal and "private" in directives(cache_control):
         return "the response is private, and no header names the client"
     return vary
+
+
+def _status(result: FetchResult) -> int | None:
+    """The status of the origin's response, as far as the result has it."""
+    match result:
+        case Fetched(representation) | FetchFailed(_, Representation() as representation):
+            return representation.status
+        case Unchanged():
+            return 304
+    return None
 
 
 def _without_cookies(headers: Headers, names: tuple[str, ...]) -> Headers:

@@ -126,10 +126,10 @@ class Resource:
 
     async def _serve_after_fetch(self, wait_request: WaitRequest) -> Response | Hold | None:
         hub = self._hub
-        wait, condition = wait_request.wait, wait_request.condition
+        wait, condition, context = wait_request.wait, wait_request.condition, wait_request.context
         # A request without a wait takes the fetch in flight, as it would take a cached response.
         number = self.fetches + (1 if wait is not None or not self._fetching else 0)
-        waiter = FetchWaiter(hub, condition if wait is not None else None, number)
+        waiter = FetchWaiter(hub, condition if wait is not None else None, number, context)
         hold: Hold | None = None
         if wait is not None:
             if condition is None:
@@ -333,13 +333,13 @@ class Resource:
             self._schedule()
 
     async def _fetch_once(self, scheduled: bool) -> None:
-        owner, state = self._owner, self.state
+        owner, state, fetch = self._owner, self.state, self._owner.fetcher.fetch
         may_wait = await state.events.wait_until_loaded()
         state.receive()
         self.fetches = number = self.fetches + 1
         expected = state.events.expected
         begun = self._hub.now()
-        result = await owner.fetcher.fetch(self.key, self._pairs, state.newest, self.route)
+        result = await fetch(self.key, self._pairs, state.newest, self.route, self._waiters)
         match result:
             case FetchFailed():
                 # Requests for it get the error, and holds go on waiting.

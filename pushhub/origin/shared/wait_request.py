@@ -31,12 +31,13 @@ class WaitRequest:
 
     `wait` is the granted wait in seconds, None if the client did not opt in. `condition` is None if
     the client has nothing yet. `query` is the query for the origin: without the parameters that
-    only ask pushhub to wait.
+    only ask pushhub to wait. `context` is the request's trace context, where the hub is traced.
     """
 
     wait: int | None
     condition: WaitCondition | None
     query: str
+    context: str = ""
 
     @property
     def passes(self) -> bool:

@@ -252,7 +252,7 @@ class Connection(asyncio.Protocol):
             outcome = counted(self.caller, outcome, self.context.service)
         if isinstance(outcome, Hold):
             head = self.head
-            if outcome.waits and head is not None and self.context.access_log is None:
+            if outcome.waits and head is not None and self.access is None:
                 plain = head.keep and not head.http_1_0 and head.method != "HEAD"
                 if plain:
                     # No response depends on such a head; without it the hold takes less memory.
@@ -272,6 +272,7 @@ class Connection(asyncio.Protocol):
         context = self.context
         if head.upgrades and context.uvicorn_upgrades(head):
             # The next bytes are WebSocket frames, not HTTP.
+            context.writer.discard_access(self)
             context.hand_to_uvicorn(self, raw)
             return
         self.state = GUEST

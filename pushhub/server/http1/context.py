@@ -77,10 +77,7 @@ class ConnectionContext:
         self.proxies = app.service.proxies
         self.access_log = access_log(app.service)
         resources = None if app.origin is None else app.origin.resources
-        # The access log needs the head of each request, which a cache does not keep.
-        self.shared_request_cache = (
-            None if resources is None or self.access_log else SharedRequestCache(resources)
-        )
+        self.shared_request_cache = None if resources is None else SharedRequestCache(resources)
         self.head_seconds = settings.head_seconds
         self.body_seconds = settings.body_seconds
         self.min_body_rate = settings.min_body_rate

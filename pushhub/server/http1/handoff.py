@@ -35,7 +35,7 @@ class Handoff:
         self.guest, self.is_proxy = connection.context.guest(self, head)
         if not self.is_proxy:
             # The application writes the line of a page to the access log.
-            connection.access = None
+            connection.context.writer.discard_access(connection)
 
     # From the connection to the guest
 
@@ -119,7 +119,10 @@ class Handoff:
     def cache(self, raw: bytes, head: Head, shared: SharedRequest) -> None:
         """Cache a parsed request under its bytes."""
         connection = self.connection
-        if (requests := connection.context.shared_request_cache) is not None:
+        # The entry of the access log needs the head of each request, which a cache does not keep.
+        if (
+            requests := connection.context.shared_request_cache
+        ) is not None and connection.access is None:
             requests.add(raw, head, shared, connection.lines)
 
     def response_ended(self) -> None:
@@ -161,6 +164,12 @@ class Handoff:
     def refuse(self, problem: Problem) -> Response:
         """The response for a problem of this request."""
         return self.connection.context.service.refuse(problem)
+
+    @property
+    def traceparent(self) -> str:
+        """The context of the request's span; empty without one."""
+        access = self.connection.access
+        return "" if access is None or access.span is None else access.span.traceparent
 
     def log_response(self, status: int, size: int) -> None:
         """Write a response of the guest, with its size in bytes, to the access log."""

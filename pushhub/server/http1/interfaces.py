@@ -154,6 +154,9 @@ class WriterInterface(Protocol):
     def log_access(self, connection: ClientConnection, status: int) -> None:
         """Write the line of the present request to the access log, if there is that log."""
 
+    def discard_access(self, connection: ClientConnection) -> None:
+        """Another server handles the present request, and writes its line."""
+
     def open_stream(self, connection: ClientConnection, stream: EventStream) -> None:
         """Write the head of a stream, and its first parts."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from pushhub.http.problem import Problem
+from pushhub.http.traceparent import TRACEPARENT, in_context
 from pushhub.origin.exchange import ProxyExchange
 from pushhub.origin.request import ProxiedRequest, pairs_of
 from pushhub.server.http1.tunnel import join
@@ -70,6 +71,10 @@ class ProxyHost(Protocol):
     def refuse(self, problem: Problem) -> Response:
         """The response for a problem, in the client's format and with CORS."""
 
+    @property
+    def traceparent(self) -> str:
+        """The context of the request's span; empty without one."""
+
     def log_response(self, status: int, size: int) -> None:
         """Write a response that passed through to the access log."""
 
@@ -105,6 +110,10 @@ class OriginProxy:
             # The host of a whole URL replaces the header Host (RFC 9112 §3.2.2).
             host = (b"Host", head.headers["host"].encode("latin-1"))
             pairs = (host, *(pair for pair in pairs if pair[0].lower() != b"host"))
+        headers = head.headers
+        if traceparent := self._host.traceparent:
+            pairs = in_context(traceparent, pairs)
+            headers = {**headers, TRACEPARENT: traceparent}
         self._request = ProxiedRequest(
             head.method,
             head.target,
@@ -113,7 +122,7 @@ class OriginProxy:
             trusted=self._origin.proxies.trusts(self._host.client),
             http_1_0=head.http_1_0,
             upgrades=head.upgrades,
-            headers=head.headers,
+            headers=headers,
         )
         if head.length != 0:
             self._upload = Upload(self._host, origin_takes_whole(self._origin, head))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pushhub.http.body import ChunkedBody, SizedBody, too_large
 from pushhub.http.byte_budget import FREE_BYTES
 from pushhub.http.response import Part, Response
+from pushhub.http.traceparent import TRACEPARENT
 from pushhub.hub.channel_hold import ChannelHold, GrantedHold
 from pushhub.log.grant import NOTHING
 from pushhub.server.http1.head import MAX_HEAD_BYTES, check_start
@@ -251,8 +252,10 @@ class RequestReader:
         request = head.request(body, connection.client, context.proxies)
         request.caller = connection.caller
         request.wire = connection
-        if connection.access is not None:
-            request.id = connection.access.request_id
+        if (access := connection.access) is not None:
+            request.id = access.request_id
+            if access.span is not None:
+                request.headers = {**request.headers, TRACEPARENT: access.span.traceparent}
         decision = context.endpoints.decide(request, match)
         connection.caller = request.caller
         poll = decision.poll
@@ -260,7 +263,7 @@ class RequestReader:
             outcome = decision.outcome
             assert outcome is not None
         else:
-            if raw is not None and context.access_log is None:
+            if raw is not None and access is None:
                 connection.client_headers = context.poll_cache.add(
                     raw, head, match, decision, connection.lines
                 )

@@ -48,11 +48,14 @@ class ResponseWriter:
                 tail = lines.stay
             pieces = response.pieces(tail) if head.method != "HEAD" else (response.head(tail),)
         if context.access_log is not None:
-            if connection.access is None:
-                connection.access = context.access_log.unread(connection.client)
-            has_body = response.status not in BODILESS and (head is None or head.method != "HEAD")
-            connection.access.size = len(response.body) if has_body else 0
-            self.log_access(connection, response.status)
+            access = connection.access or context.access_log.unread(connection.client)
+            if access is not None:
+                has_body = response.status not in BODILESS and (
+                    head is None or head.method != "HEAD"
+                )
+                access.size = len(response.body) if has_body else 0
+                connection.access = access
+                self.log_access(connection, response.status)
         self.write(connection, pieces)
         if not keep:
             self.end(connection, linger=linger or bool(connection.buffer))
@@ -91,6 +94,12 @@ class ResponseWriter:
         access = self._context.access_log
         if entry is not None and access is not None:
             access.end(entry, entry.status or status)
+
+    def discard_access(self, connection: ClientConnection) -> None:
+        """Another server handles the present request, and writes its line."""
+        entry, connection.access = connection.access, None
+        if entry is not None and entry.span is not None:
+            entry.span.discard()
 
     # Streams
 

@@ -35,6 +35,9 @@ _LENGTHS = struct.Struct(">HHH")
 
 # What a message on a channel's pub/sub says when the channel was deleted.
 DELETED = b"-"
+# How a message with a trace context begins. Versions before it cannot read such a message: they
+# read the event from the log.
+TRACED = b"trace "
 
 
 def keys(channel: str) -> tuple[bytes, bytes]:
@@ -84,7 +87,9 @@ def pack(draft: Draft) -> bytes:
     return b"".join((lengths, type_, id_, content_type, draft.data))
 
 
-def unpack(channel: str, epoch: str, offset: int, time: int, frame: bytes) -> Event:
+def unpack(
+    channel: str, epoch: str, offset: int, time: int, frame: bytes, traceparent: str = ""
+) -> Event:
     """The event of a frame."""
     type_size, id_size, content_size = _LENGTHS.unpack_from(frame)
     id_at = _LENGTHS.size + type_size
@@ -99,20 +104,30 @@ def unpack(channel: str, epoch: str, offset: int, time: int, frame: bytes) -> Ev
         frame[_LENGTHS.size : id_at].decode(),
         frame[id_at:content_at].decode(),
         time,
+        traceparent,
     )
 
 
 def unpack_message(channel: str, payload: bytes) -> Event:
-    """The event that a pub/sub message carries: `epoch offset time frame`."""
+    """The event that a pub/sub message carries: `epoch offset time frame`, or
+    `trace traceparent epoch offset time frame`. No epoch has the length of the first word.
+    """
+    traceparent = ""
+    if payload.startswith(TRACED):
+        _, context, payload = payload.split(b" ", 2)
+        traceparent = context.decode()
     epoch, offset, time, frame = payload.split(b" ", 3)
-    return unpack(channel, epoch.decode(), int(offset), int(time), frame)
+    return unpack(channel, epoch.decode(), int(offset), int(time), frame, traceparent)
 
 
 def unpack_entry(channel: str, entry: list[object]) -> Event:
-    """The event of a stream entry: its id, and the fields e, t and f."""
+    """The event of a stream entry: its id, and the fields e, t and f, and p if it is traced."""
     id_, pairs = entry
     assert isinstance(id_, bytes)
     assert isinstance(pairs, list)
     fields: dict[bytes, bytes] = dict(zip(pairs[::2], pairs[1::2], strict=True))
     offset = int(id_.partition(b"-")[0])
-    return unpack(channel, fields[b"e"].decode(), offset, int(fields[b"t"]), fields[b"f"])
+    traceparent = fields.get(b"p", b"").decode()
+    return unpack(
+        channel, fields[b"e"].decode(), offset, int(fields[b"t"]), fields[b"f"], traceparent
+    )

@@ -203,11 +203,13 @@ class RedisStore:
             condition = " ".join(map(str, expect.cursors)) or "none"
         script = APPEND
         of_namespace: tuple[bytes, ...] = ()
-        limit: tuple[int, ...] = ()
+        limit: tuple[int | str, ...] = ()
         if retention.namespace_bytes is not None:
             script = APPEND_LIMITED
             self._namespaces.include(head := namespace(name))
             of_namespace, limit = (bytes_key(head),), (retention.namespace_bytes,)
+        if draft.traceparent:
+            limit = (*(limit or ("",)), draft.traceparent)
         return script.call(
             (meta, stream, used, EPOCH_KEY, NAMES_KEY, *of_namespace),
             draw_epoch(),

@@ -178,7 +178,9 @@ class SqliteLog:
             self._bytes.add(append.channel, channel.id, channel.top, draft_bytes(draft))
         self._drop(append.channel, channel, channel.top - append.retention.events + 1)
         labels = (draft.content_type, draft.type, draft.id)
-        event = Event(append.channel, epoch, channel.top, draft.data, *labels, now)
+        event = Event(
+            append.channel, epoch, channel.top, draft.data, *labels, now, draft.traceparent
+        )
         self._events.append((channel.id, channel.top, now, epoch, *reversed(labels), draft.data))
         if append.key:
             self._keys[channel.id, append.key] = (

@@ -410,7 +410,7 @@ class Publishes:
 
     def published(self, appends: list[Append], done: Any) -> Any:
         self.channels += [append.channel for append in appends]
-        return done
+        return appends, done
 
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments: None

@@ -5,7 +5,8 @@
 --       6 fingerprint, '' without an idempotency key         7 ms to remember the key
 --       8 ms since 1970, '' the server's                     9 pub/sub channel
 --      10 the name for the list, '' for pushhub's own       11 the event's id, '' its cursor
---      12 the limit in bytes of the namespace, where there is one
+--      12 the limit in bytes of the namespace, where there is one; else nothing, or ''
+--      13 the trace context of the publish, where it is traced
 -- Returns  {'ok', epoch, offset, '1' if the channel is new} | {'duplicate', epoch, offset, id, the store's epoch}
 --          | {'mismatch', epoch, offset of the last event, or nothing} | {'reused'}
 --          | {'full'}: the namespace has no room   | {'fenced', ms left}
@@ -141,7 +142,12 @@ if limit then
 end
 
 local offset = string.format('%.0f', top + 1)
-redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], offset .. '-0', 'e', epoch, 't', now, 'f', ARGV[2])
+local context = ARGV[13]
+if context then
+  redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], offset .. '-0', 'e', epoch, 't', now, 'f', ARGV[2], 'p', context)
+else
+  redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], offset .. '-0', 'e', epoch, 't', now, 'f', ARGV[2])
+end
 -- The event just appended stays, whatever its age.
 drop_aged(age, top + 1)
 if is_own and age > 0 then
@@ -166,5 +172,6 @@ if fingerprint ~= '' then
   redis.call('PEXPIRE', KEYS[3], remember)
 end
 if is_first and ARGV[10] ~= '' then redis.call('ZADD', KEYS[5], 0, ARGV[10]) end
-redis.call('PUBLISH', ARGV[9], epoch .. ' ' .. offset .. ' ' .. string.format('%.0f', now) .. ' ' .. ARGV[2])
+-- A version that knows no trace context cannot read such a message, and reads the log.
+redis.call('PUBLISH', ARGV[9], (context and 'trace ' .. context .. ' ' or '') .. epoch .. ' ' .. offset .. ' ' .. string.format('%.0f', now) .. ' ' .. ARGV[2])
 return {'ok', epoch, offset, created}

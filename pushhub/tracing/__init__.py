@@ -1,0 +1,1 @@
+"""Traces by OpenTelemetry: requests with a trace context, publishes, deliveries, shared fetches."""
