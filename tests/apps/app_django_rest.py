@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from tests.apps.application import Application, Place, Poll
 from tests.apps.client import send_json
+from tests.apps.own_client import pages, text_of
 
 _PROJECT = """
 import sys
@@ -86,6 +87,16 @@ step = "poll"
 """,
     noticed="rows of the table",
     remark="Django pads gzip at random; pushhub compares the decoded body",
+    own_client=pages(
+        "its browsable API",
+        "/orders/",
+        text_of(".response-info"),
+        changes="""
+            await page.fill("form[enctype] input[name=text]", "an order of the form");
+            await page.click("form[enctype] button.js-tooltip");
+            await page.locator(".response-info", { hasText: "201 Created" }).waitFor();
+        """,
+    ),
     paths=(
         "/",
         "/orders/",
