@@ -20,7 +20,8 @@ def table() -> str:
     applications = sorted(APPLICATIONS.values(), key=lambda one: one.title.lower())
     rows = ["| application | clients poll | a change is | its own client |", "|---|---|---|---|"]
     rows += [
-        f"| [{one.title}](#{_anchor(one.title)}) | {_polled(one)} | {one.noticed} | {one.own_client.name} |"
+        f"| [{one.title}](#{_anchor(one.title)}) | {_polled(one)} | {one.noticed} "
+        f"| {one.own_client.name} |"
         for one in applications
     ]
     return "\n".join(rows) + "\n\n" + "\n".join(map(_section, applications))
