@@ -121,8 +121,8 @@ drop_set_cookie = ["csrftoken"]
 """,
     noticed="rows of the table",
     remark=(
-        "Django pads gzip at random; pushhub compares the decoded body. With sessions, the session's"
-        " cookie separates users, and neither the CSRF cookie nor those of analytics do"
+        "Django pads gzip at random; pushhub compares the decoded body. With sessions, the cookie"
+        " of the session separates users, and neither the CSRF cookie nor those of analytics do"
     ),
     own_client=pages(
         "its browsable API",

@@ -1,5 +1,5 @@
-"""Django's sessions behind pushhub, with the routes lines of docs/apps.md: users get their own state,
-and neither the CSRF cookie nor those of analytics prevent sharing.
+"""Django's sessions behind pushhub, with the lines of docs/apps.md: users get their own state, and
+neither the CSRF cookie nor those of analytics prevent sharing.
 """
 
 import asyncio
