@@ -45,14 +45,20 @@ def put(place: Place) -> None:
     ask("PUT", f"{place.url}/ann/work/{number}.ics", body, headers)
 
 
-# The page first tries to log in without a name, and shows its form again when that is refused.
+# The page first tries to log in without a name, and shows its form again when that is refused, which
+# may be after the form was sent.
 _LOGIN = """
-    await page.waitForLoadState("networkidle");
-    await page.fill("#loginscene [data-name=user]", "ann");
-    await page.fill("#loginscene [data-name=password]", "any");
-    await page.click("#loginscene form[data-name=form] button");
     const calendar = page.locator("#collectionsscene article:not(.hidden)");
-    await calendar.waitFor();
+    const soon = { timeout: 5000 };
+    for (let tries = 0; tries < 6 && !(await calendar.isVisible()); tries++) {
+        try {
+            await page.fill("#loginscene [data-name=user]", "ann", soon);
+            await page.fill("#loginscene [data-name=password]", "any", soon);
+            await page.click("#loginscene form[data-name=form] button", soon);
+            await calendar.waitFor(soon);
+        } catch {}
+    }
+    await calendar.waitFor(soon);
 """
 _SHOWS = f"{_LOGIN} return calendar.innerText();"
 _CHANGES = f"""{_LOGIN}
