@@ -217,6 +217,8 @@ LIST = [
     # The programs alone: a service that Debian's package would start is not started.
     Part("apache", ("/usr/sbin/apache2",), debian="apache2-bin", without="Apache's WebDAV"),
     Part("etcd", ("etcd",), debian="etcd-server", without="etcd"),
+    Part("etcdctl", ("etcdctl",), debian="etcd-client", without="the command line client of etcd"),
+    Part("cadaver", ("cadaver",), debian="cadaver", without="a WebDAV client in front of Apache"),
     Part("gitweb", ("/usr/share/gitweb/gitweb.cgi",), debian="gitweb", without="gitweb"),
     Part("prometheus", ("prometheus",), debian="prometheus", without="Prometheus"),
     Part("promtool", ("promtool",), debian="prometheus", without="the rules for Prometheus"),

@@ -112,6 +112,50 @@ class PathPattern:
         return other.rest is not None and other.rest.startswith(self.rest)
 
 
+class PatternTree:
+    """Several patterns, matched together: as many steps as a path has segments, and not as many
+    as there are patterns.
+    """
+
+    __slots__ = ("_ends", "_named", "_rests", "_texts")
+
+    def __init__(self) -> None:
+        self._ends = False
+        self._rests: tuple[str, ...] = ()
+        self._texts: dict[str, PatternTree] = {}
+        # By what is fixed in a segment: names make no difference.
+        self._named: dict[tuple[str, str], tuple[Segment, PatternTree]] = {}
+
+    def add(self, pattern: PathPattern) -> None:
+        """Add a pattern."""
+        node = self
+        for part in pattern.parts:
+            if part.name is None:
+                node = node._texts.setdefault(part.before, PatternTree())
+            else:
+                fixed = (part.before, part.after)
+                node = node._named.setdefault(fixed, (part, PatternTree()))[1]
+        if pattern.rest is None:
+            node._ends = True
+        elif pattern.rest not in node._rests:
+            node._rests += (pattern.rest,)
+
+    def matches(self, segments: Segments, at: int = 0) -> bool:
+        """Whether one of the patterns matches a path, from a segment on."""
+        if at == len(segments):
+            return self._ends
+        segment = segments[at]
+        if segment.startswith(self._rests):
+            return True
+        found = self._texts.get(segment)
+        if found is not None and found.matches(segments, at + 1):
+            return True
+        return any(
+            part.matches(segment) and node.matches(segments, at + 1)
+            for part, node in self._named.values()
+        )
+
+
 def parse_pattern(text: str) -> PathPattern:
     """Read the path of a route: `/orders`, `/orders/{id}`, `/orders/{id}.json` or `/orders/*`.
 

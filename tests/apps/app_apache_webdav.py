@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from tests.apps.apache import apache
 from tests.apps.application import Application, Place, Poll
 from tests.apps.client import ask
+from tests.apps.own_client import OwnClient, Visit
 
 _numbers = itertools.count(1)
 _CONFIG = """
@@ -31,6 +32,17 @@ def put(place: Place) -> None:
     number = next(_numbers)
     ask("PUT", f"{place.url}/report.txt", f"report {number}\n".encode())
     ask("PUT", f"{place.url}/report-{number}.txt", b"another\n")
+
+
+def look(visit: Visit) -> str:
+    return visit.program("cadaver", visit.url, text="ls\ncat report.txt\nquit\n")
+
+
+def upload(visit: Visit) -> None:
+    name = f"uploaded-{next(_numbers)}.txt"
+    (visit.place.folder / name).write_text(name)
+    done = visit.program("cadaver", visit.url, text=f"put {name}\nquit\n")
+    assert "succeeded" in done, done
 
 
 APPLICATION = Application(
@@ -60,5 +72,6 @@ ignore = ["/W[/]/"]   # ETags in properties, which are weak for a second after a
 """,
     noticed="the ETag of a file, the listing of a folder",
     remark="the index of a folder has times of minutes, but each new name is seen",
+    own_client=OwnClient("cadaver", look, upload, poll=1, part="cadaver"),
     paths=("/", "/report.txt", "/nothing.txt", "/?C=M;O=A"),
 )

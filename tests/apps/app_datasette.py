@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from tests.apps.application import Application, Place, Poll
+from tests.apps.own_client import pages, text_of
 
 
 @contextmanager
@@ -40,6 +41,7 @@ ignore = ["query_ms"]
 """,
     noticed="rows of the table",
     remark="each response has the time of its query, so without `ignore` each is new",
+    own_client=pages("its page of a table", "/shop/orders", text_of("table.rows-and-columns")),
     paths=("/", "/shop", "/shop/orders", "/shop/orders.json", "/-/versions.json", "/nothing"),
     unstable=(r'"query_ms": [\d.e-]+', r"[\d.]+ms"),
     long_quiet=True,

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.apps.application import Application, Place, Poll
-from tests.apps.client import send_json
+from tests.apps.client import post_form, send_json
+from tests.apps.own_client import OwnClient, Visit
+from tests.apps.pip_client import versions
 
 _numbers = itertools.count(1)
 _LOGIN = {"user": "ann", "password": "secret-of-ann"}
@@ -26,6 +28,7 @@ def start(place: Place) -> Iterator[None]:
     with place.running(server, *data, "--host", "127.0.0.1", "--port", str(place.port)):
         send_json("PUT", f"{place.url}/ann", {"password": _LOGIN["password"]})
         change(place)
+        _upload(place.url)
         yield
 
 
@@ -35,6 +38,22 @@ def change(place: Place) -> None:
     auth = b64encode(f"ann:{token}".encode()).decode()
     headers = {"X-Devpi-Auth": auth}
     send_json("PUT", f"{place.url}/ann/dev{next(_numbers)}", {"type": "stage"}, headers)
+
+
+def look(visit: Visit) -> str:
+    return versions(visit, "/ann/dev1/+simple/")
+
+
+def upload(visit: Visit) -> None:
+    _upload(visit.url)
+
+
+def _upload(url: str) -> None:
+    number = next(_numbers)
+    fields = {":action": "file_upload", "name": "shop", "version": f"1.0.{number}"}
+    auth = b64encode(f"{_LOGIN['user']}:{_LOGIN['password']}".encode()).decode()
+    file = ("content", f"shop-1.0.{number}.tar.gz", b"package")
+    post_form(f"{url}/ann/dev1/", fields, file, {"Authorization": f"Basic {auth}"})
 
 
 APPLICATION = Application(
@@ -52,5 +71,6 @@ compare = ["header:x-devpi-serial"]
 """,
     noticed="each commit of the server: users, indexes, uploads",
     remark="the header has the version of the whole server, so each URL may wait for it",
+    own_client=OwnClient("pip, and uploads as `twine` sends them", look, upload),
     paths=("/", "/+api", "/ann", "/ann/dev1", "/ann/dev1/+simple/", "/nobody"),
 )

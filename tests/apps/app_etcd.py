@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from tests.apps.application import Application, Place, Poll
 from tests.apps.client import ask, send_json
+from tests.apps.own_client import OwnClient, Visit
 from tests.ports import free_port
 
 _numbers = itertools.count(1)
@@ -48,6 +49,20 @@ def put_3(place: Place) -> None:
     send_json("POST", f"{place.url}/v3/kv/put", {"key": _KEY, "value": value})
 
 
+def _etcdctl(visit: Visit, *arguments: str) -> str:
+    # Without it etcdctl asks for the members, and sends all other requests to their own URLs.
+    command = ("etcdctl", "--no-sync", "--endpoints", visit.url, *arguments)
+    return visit.program(*command, env={"ETCDCTL_API": "2"})
+
+
+def look(visit: Visit) -> str:
+    return _etcdctl(visit, "ls", "--recursive") + _etcdctl(visit, "get", "/colors/color")
+
+
+def change(visit: Visit) -> None:
+    _etcdctl(visit, "set", "/colors/color", f"blue {next(_numbers)}")
+
+
 APPLICATION = Application(
     name="etcd",
     title="etcd",
@@ -78,6 +93,7 @@ ignore = ["header.revision", "header.raft_term"]
 """,
     noticed="values of the keys that the URL names",
     remark="headers such as `X-Raft-Index` change with the cluster, and do not count",
+    own_client=OwnClient("`etcdctl` (version 2)", look, change, part="etcdctl"),
     paths=(
         "/version",
         "/health",

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from tests.apps.application import Application, Place, Poll
 from tests.apps.client import ask
+from tests.apps.own_client import OwnClient, Visit
 
 _PROJECT = """
 from contextlib import asynccontextmanager
@@ -46,6 +47,32 @@ def write(place: Place) -> None:
     ask("POST", f"{place.url}/prices/milk", b"")
 
 
+_LOOK = """
+import sys
+import httpx
+
+with httpx.Client(base_url=sys.argv[1]) as client:
+    first = client.get("/prices")
+    again = client.get("/prices", headers={"If-None-Match": first.headers["ETag"]})
+    print(first.status_code, first.json(), first.headers["ETag"], again.status_code)
+    print([route for route in client.get("/openapi.json").json()["paths"]])
+"""
+_CHANGE = """
+import sys
+import httpx
+
+httpx.post(sys.argv[1] + "/prices/bread").raise_for_status()
+"""
+
+
+def look(visit: Visit) -> str:
+    return visit.python(_LOOK)
+
+
+def change(visit: Visit) -> None:
+    visit.python(_CHANGE)
+
+
 APPLICATION = Application(
     name="fastapi_cache",
     title="fastapi-cache",
@@ -60,6 +87,7 @@ step = "poll"
 """,
     noticed="the ETag of the cached response",
     remark="a cached response is found changed when the application clears it or it expires",
+    own_client=OwnClient("`httpx`, which FastAPI's tests use", look, change),
     paths=("/prices", "/docs", "/openapi.json", "/nothing"),
     unstable=(r"(?im)^cache-control: max-age=\d+\r\n", r"(?im)^x-fastapi-cache: \w+\r\n"),
 )

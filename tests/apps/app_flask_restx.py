@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from tests.apps.application import Application, Place, Poll
 from tests.apps.client import send_json
+from tests.apps.own_client import pages
 
 _PROJECT = """
 from flask import Flask
@@ -41,6 +42,25 @@ def create(place: Place) -> None:
     send_json("POST", f"{place.url}/todos", {"task": "push it"})
 
 
+_SHOWS = """
+    await page.click(".opblock-tag");
+    await page.click("#operations-default-get_todos .opblock-summary");
+    await page.click("#operations-default-get_todos .try-out__btn");
+    await page.click("#operations-default-get_todos .execute");
+    return page.locator("#operations-default-get_todos .live-responses-table .microlight")
+        .first().innerText();
+"""
+_CHANGES = """
+    await page.click(".opblock-tag");
+    const operation = page.locator("#operations-default-post_todos");
+    await operation.locator(".opblock-summary").click();
+    await operation.locator(".try-out__btn").click();
+    await operation.locator("textarea").first().fill('{"task": "try it out"}');
+    await operation.locator(".execute").click();
+    await operation.locator(".live-responses-table", { hasText: "201" }).waitFor();
+"""
+
+
 APPLICATION = Application(
     name="flask_restx",
     title="Flask-RESTX",
@@ -55,5 +75,6 @@ step = "poll"
 """,
     noticed="items of the list",
     remark="it has no ETag, so clients get one that pushhub generates",
+    own_client=pages("its Swagger UI", "/", _SHOWS, changes=_CHANGES),
     paths=("/", "/swagger.json", "/todos", "/nothing", "/swaggerui/swagger-ui.css"),
 )

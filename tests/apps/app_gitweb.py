@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from tests.apps.apache import apache
 from tests.apps.application import Application, Place, Poll
+from tests.apps.own_client import pages, text_of
 
 _CONFIG = """
 ScriptAlias /gitweb /usr/share/gitweb/gitweb.cgi
@@ -81,6 +82,12 @@ ignore = ['/\d+ \w+ ago| right now/']
 """.lstrip(),
     noticed="commits and branches",
     remark="the pages say how long ago each commit was made",
+    own_client=pages(
+        "its page of the log",
+        "/gitweb?p=shop.git;a=shortlog",
+        text_of("table.shortlog"),
+        unstable=(r"\d+ (sec|min) ago| ?right now",),
+    ),
     paths=("/gitweb", "/gitweb?p=shop.git", "/gitweb?p=shop.git;a=atom", "/static/gitweb.css"),
     unstable=(r"\d+ (sec|min) ago| right now", r"(?im)^(last-modified|expires): [^\r]*\r\n"),
 )

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from tests import outside
 from tests.apps.application import Application, Place, Poll, node
 from tests.apps.client import send_json
+from tests.apps.own_client import OwnClient, Visit
 
 _PROJECT = """
 const { createServer } = require("node:http");
@@ -49,6 +50,39 @@ def add(place: Place) -> None:
     assert send_json("POST", f"{place.url}/graphql", document)["data"]["add"]["id"]
 
 
+_LOOK = """
+const { buildClientSchema, getIntrospectionQuery, parse, printSchema, validate } =
+  require("graphql");
+
+const ask = async (query) => {
+  const response = await fetch(process.argv[2] + "/graphql", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ query }),
+  });
+  return (await response.json()).data;
+};
+(async () => {
+  const schema = buildClientSchema(await ask(getIntrospectionQuery()));
+  const query = process.argv[3];
+  console.log(printSchema(schema), validate(schema, parse(query)), await ask(query));
+})();
+"""
+
+
+def _graphql(visit: Visit, query: str) -> str:
+    (visit.place.folder / "client.cjs").write_text(_LOOK)
+    return visit.program(node(), "client.cjs", visit.url, query)
+
+
+def look(visit: Visit) -> str:
+    return _graphql(visit, _QUERY)
+
+
+def change(visit: Visit) -> None:
+    _graphql(visit, 'mutation { add(text: "butter") { id } }')
+
+
 APPLICATION = Application(
     name="graphql_yoga",
     title="GraphQL Yoga",
@@ -74,5 +108,6 @@ methods = ["GET", "POST"]
 """,
     noticed="results of a query",
     remark="",
+    own_client=OwnClient("graphql-js: introspection, queries and mutations", look, change),
     paths=("/graphql", f"/graphql?query={quote(_QUERY)}", "/graphql?query=%7Bnothing%7D", "/nope"),
 )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.apps.application import Application, Place
+from tests.apps.own_client import OwnClient, Visit
 
 
 @contextmanager
@@ -12,6 +13,30 @@ def start(place: Place) -> Iterator[None]:
         place.command("flask"), "--app", "httpbin:app", "run", "--port", str(place.port)
     ):
         yield
+
+
+_LOOK = """
+import sys
+import requests
+
+with requests.Session() as session:
+    def show(path, **given):
+        response = session.get(sys.argv[1] + path, **given)
+        print(path, response.status_code, len(response.history), response.content)
+
+    show("/json")
+    show("/cookies/set?a=1")
+    show("/cookies")
+    show("/basic-auth/ann/secret", auth=("ann", "secret"))
+    show("/digest-auth/auth/ann/secret", auth=requests.auth.HTTPDigestAuth("ann", "secret"))
+    show("/redirect-to?url=/json")
+    show("/bytes/64?seed=1")
+    print(list(session.get(sys.argv[1] + "/encoding/utf8", stream=True).iter_lines())[:9])
+"""
+
+
+def look(visit: Visit) -> str:
+    return visit.python(_LOOK)
 
 
 APPLICATION = Application(
@@ -29,6 +54,7 @@ step = "poll"
 """,
     noticed="nothing: each response of `/uuid` is new",
     remark="the log names `/uuid` (`origin.always_new`), and its clients keep their old interval",
+    own_client=OwnClient("`requests`, of the same author", look),
     paths=(
         "/get?a=1&a=2",
         "/headers",

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from tests import outside
 from tests.apps.application import Application, Place, Poll, node
 from tests.apps.client import send_json
+from tests.apps.own_client import pages
 
 
 @contextmanager
@@ -40,6 +41,19 @@ step = "poll"
 """,
     noticed="the ETag of each response",
     remark="",
+    own_client=pages(
+        "its home page",
+        "/",
+        "await page.getByText('/profile').waitFor(); return page.locator('main').innerText();",
+        changes="""
+            const status = await page.evaluate(async () => (await fetch("/posts", {
+                method: "POST",
+                headers: { "content-type": "application/json" },
+                body: '{"title": "a post of the page"}',
+            })).status);
+            if (status !== 201) throw new Error(status);
+        """,
+    ),
     paths=("/", "/db", "/posts", "/posts/1", "/posts?_page=1&_limit=2", "/profile", "/nothing"),
     long_quiet=True,
 )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from tests import programs
 from tests.apps.application import Application, Place, Poll
+from tests.apps.own_client import pages, text_of
 
 _numbers = itertools.count(1)
 _CONFIG = """
@@ -65,5 +66,6 @@ step = "poll"
 """,
     noticed="names and sizes in the listing, the ETag of a file",
     remark="stub_status counts its own requests, so nothing can wait for it",
+    own_client=pages("the listing, and a file", "/", text_of("body")),
     paths=("/", "/report.txt", "/nothing.txt"),
 )

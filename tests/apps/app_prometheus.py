@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from tests.apps.application import Application, Place, Poll
 from tests.apps.client import ask, get_json
+from tests.apps.own_client import OwnClient, Visit
 
 # Over an hour, because a scrape that fails on a busy machine is a change.
 _RELOADED = "max(last_over_time(prometheus_config_last_reload_success_timestamp_seconds[1h]))"
@@ -63,6 +64,12 @@ def _reloaded(place: Place) -> float:
     return max((float(series["value"][1]) for series in found), default=0.0)
 
 
+def look(visit: Visit) -> str:
+    # The first scrape is a moment after the start.
+    visit.place.until(lambda: _reloaded(visit.place))
+    return visit.program("promtool", "query", "instant", visit.url, _RELOADED)
+
+
 APPLICATION = Application(
     name="prometheus",
     title="Prometheus",
@@ -99,6 +106,7 @@ step = "poll"
 """,
     noticed="values of a query, states of the targets, alerts",
     remark="a query has the time of its evaluation beside each value",
+    own_client=OwnClient("`promtool`", look, poll=1, unstable=(r"@\[[^\]]*\]",), part="promtool"),
     paths=("/", "/graph", "/-/healthy", "/api/v1/status/config", "/api/v1/query?query=1", "/nope"),
     unstable=(r'"(value|result)":\[[\d.]+,',),
 )

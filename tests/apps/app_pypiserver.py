@@ -3,9 +3,13 @@
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 from tests.apps.application import Application, Place, Poll
 from tests.apps.client import post_form
+from tests.apps.own_client import OwnClient, Visit
+from tests.apps.pip_client import versions
 
 _numbers = itertools.count(1)
 
@@ -30,6 +34,14 @@ def upload(place: Place) -> None:
     post_form(f"{place.url}/", fields, ("content", f"shop-1.0.{number}.tar.gz", b"package"))
 
 
+def look(visit: Visit) -> str:
+    return versions(visit, "/simple/")
+
+
+def send(visit: Visit) -> None:
+    upload(replace(visit.place, port=urlsplit(visit.url).port or 0))
+
+
 APPLICATION = Application(
     name="pypiserver",
     title="pypiserver",
@@ -44,5 +56,6 @@ step = "poll"
 """,
     noticed="uploads of a package",
     remark="",
+    own_client=OwnClient("pip, and uploads as `twine` sends them", look, send),
     paths=("/", "/simple/", "/simple/shop/", "/packages/", "/packages/shop-0.0.0.tar.gz"),
 )

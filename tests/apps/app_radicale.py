@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from tests.apps.application import Application, Place, Poll
 from tests.apps.client import ask
+from tests.apps.own_client import pages
 
 _numbers = itertools.count(1)
 _AUTH = {"Authorization": "Basic " + b64encode(b"ann:any").decode()}
@@ -44,6 +45,33 @@ def put(place: Place) -> None:
     ask("PUT", f"{place.url}/ann/work/{number}.ics", body, headers)
 
 
+# The page first tries to log in without a name, and shows its form again when that is refused, which
+# may be after the form was sent.
+_LOGIN = """
+    const calendar = page.locator("#collectionsscene article:not(.hidden)");
+    const soon = { timeout: 5000 };
+    for (let tries = 0; tries < 6 && !(await calendar.isVisible()); tries++) {
+        try {
+            await page.fill("#loginscene [data-name=user]", "ann", soon);
+            await page.fill("#loginscene [data-name=password]", "any", soon);
+            await page.click("#loginscene form[data-name=form] button", soon);
+            await calendar.waitFor(soon);
+        } catch {}
+    }
+    await calendar.waitFor(soon);
+"""
+_SHOWS = f"{_LOGIN} return calendar.innerText();"
+_CHANGES = f"""{_LOGIN}
+    const title = await calendar.locator("[data-name=title]").innerText();
+    await calendar.hover();
+    await calendar.locator("[data-name=edit]").click();
+    const form = page.locator("#editcollectionscene");
+    await form.locator("[data-name=displayname]").fill(title + " again");
+    await form.locator("[data-name=submit]").click();
+    await page.getByText(title + " again").waitFor();
+"""
+
+
 APPLICATION = Application(
     name="radicale",
     title="Radicale",
@@ -69,5 +97,6 @@ methods = ["GET", "PROPFIND", "REPORT"]
 """,
     noticed="items of the calendar, by its ETag (GET) or its CTag (`PROPFIND`)",
     remark="users do not share: the requests have their `Authorization`",
+    own_client=pages("its page of collections", "/.web/", _SHOWS, changes=_CHANGES),
     paths=("/", "/.web/", "/ann/work/", "/nobody/work/"),
 )

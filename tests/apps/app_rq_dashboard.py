@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.apps.application import Application, Place, Poll
+from tests.apps.own_client import pages
 from tests.redis_servers import KINDS, RedisServer
 
 _ENQUEUE = """
@@ -36,6 +37,19 @@ def enqueue(place: Place) -> None:
     subprocess.run(command, check=True, cwd=place.folder, capture_output=True)
 
 
+_JOBS = """
+    const jobs = page.locator("#jobs tr[data-role=job]");
+    await page.locator("[data-role=loading-placeholder]").waitFor({ state: "detached" });
+"""
+_SHOWS = f"{_JOBS} return 'jobs: ' + (await jobs.locator('td:first-child').allInnerTexts());"
+_CHANGES = f"""{_JOBS}
+    const deleted = await jobs.first().getAttribute("data-job-id");
+    await jobs.first().locator("[data-role=delete-job-btn]").click();
+    await page.click("#confirmation-modal-yes");
+    await page.locator(`[data-job-id="${{deleted}}"]`).waitFor({{ state: "detached" }});
+"""
+
+
 APPLICATION = Application(
     name="rq_dashboard",
     title="RQ dashboard",
@@ -54,5 +68,8 @@ step = "poll"
 """,
     noticed="numbers of jobs, states of jobs and workers",
     remark="",
+    own_client=pages(
+        "its page of a queue", "/0/view/jobs/mails/queued/8/dsc/1", _SHOWS, changes=_CHANGES, poll=1
+    ),
     paths=("/", "/0/data/queues.json", "/0/data/workers.json", "/nothing"),
 )

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.apps.application import Application, Place, Poll
+from tests.apps.own_client import OwnClient, Visit
 
 _numbers = itertools.count(1)
+# What `supervisorctl status` exits with.
+_NOT_ALL_RUN = 3
 _CONFIG = """
 [supervisord]
 nodaemon = true
@@ -18,6 +21,8 @@ childlogdir = .
 
 [inet_http_server]
 port = 127.0.0.1:{port}
+
+[supervisorctl]
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
@@ -48,6 +53,20 @@ def toggle(place: Place) -> None:
             server.supervisor.startProcess("second", True)
         else:
             server.supervisor.stopProcess("second", True)
+
+
+def _control(visit: Visit, *arguments: str) -> str:
+    command = (visit.place.command("supervisorctl"), "-c", "supervisord.conf", "-s", visit.url)
+    return visit.program(*command, *arguments, successes=(0, _NOT_ALL_RUN))
+
+
+def look(visit: Visit) -> str:
+    return _control(visit, "status") + _control(visit, "version")
+
+
+def switch(visit: Visit) -> None:
+    """Start the second program, or stop it."""
+    _control(visit, "start" if next(_numbers) % 2 else "stop", "second")
 
 
 APPLICATION = Application(
@@ -81,6 +100,9 @@ ignore = ['/<name>now</name>\s*<value><int>\d+/', '/uptime [\d:days, ]+/']
 """.lstrip(),
     noticed="states of the processes",
     remark="page and XML-RPC have the uptime of each process, which grows each second",
+    own_client=OwnClient(
+        "`supervisorctl`", look, switch, poll=1, unstable=(r"uptime [\d:]+", r"pid \d+")
+    ),
     paths=(
         "/",
         "/index.html",

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import itertools
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from tests import outside
 from tests.apps.application import Application, Place, Poll, node
 from tests.apps.client import send_json
+from tests.apps.own_client import OwnClient, Visit
 
 _numbers = itertools.count(1)
 _CONFIG = """
@@ -68,6 +70,28 @@ def publish(place: Place) -> None:
     send_json("PUT", f"{place.url}/shop", document, {"Authorization": f"Bearer {token}"})
 
 
+def _npm(visit: Visit, *arguments: str) -> str:
+    basic = base64.b64encode(b"ann:secret-of-ann").decode()
+    host = visit.url.removeprefix("http:")
+    (visit.place.folder / ".npmrc").write_text(
+        f"registry={visit.url}\n{host}/:_auth={basic}\nupdate-notifier=false\n"
+    )
+    npm = outside.require("npm")
+    return visit.program(npm, *arguments, env={"npm_config_cache": str(visit.place.folder / "npm")})
+
+
+def look(visit: Visit) -> str:
+    return _npm(visit, "view", "shop", "--json", "--prefer-online", "versions", "dist-tags")
+
+
+def send(visit: Visit) -> None:
+    package = visit.place.folder / "package"
+    package.mkdir(exist_ok=True)
+    document = {"name": "shop", "version": f"1.0.{next(_numbers)}"}
+    (package / "package.json").write_text(json.dumps(document))
+    _npm(visit, "publish", "./package")
+
+
 APPLICATION = Application(
     name="verdaccio",
     title="Verdaccio",
@@ -82,6 +106,7 @@ step = "poll"
 """,
     noticed="the ETag of a package's document",
     remark="a route for each package, or `/{package}`",
+    own_client=OwnClient("`npm`", look, send),
     paths=("/", "/shop", "/-/ping", "/-/v1/search?text=shop", "/nothing"),
     # A search tells the time, which its ETag covers; its body has some 0x162 bytes.
     unstable=(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from tests.apps.own_client import OwnClient
+
 # An application of Java's size needs seconds to start; on a busy machine more.
 START_SECONDS = 90.0
 STOP_SECONDS = 5.0
@@ -142,6 +144,8 @@ class Application:
     noticed: str
     """What counts as a change, and which change is found by what."""
     remark: str
+    own_client: OwnClient
+    """The client or user interface that the application brings, or that its users have."""
     paths: tuple[str, ...]
     """Requests whose responses are compared with and without pushhub."""
     unstable: tuple[str, ...] = ()

@@ -45,7 +45,10 @@ def get_json(url: str, headers: Mapping[str, str] | None = None) -> Any:
 
 
 def post_form(
-    url: str, fields: Mapping[str, str], file: tuple[str, str, bytes] | None = None
+    url: str,
+    fields: Mapping[str, str],
+    file: tuple[str, str, bytes] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> bytes:
     """Send a form as multipart/form-data."""
     disposition = f"--{_BOUNDARY}\r\nContent-Disposition: form-data"
@@ -59,4 +62,4 @@ def post_form(
         parts.append(head.encode() + content + b"\r\n")
     parts.append(f"--{_BOUNDARY}--\r\n".encode())
     content_type = f"multipart/form-data; boundary={_BOUNDARY}"
-    return ask("POST", url, b"".join(parts), {"Content-Type": content_type})
+    return ask("POST", url, b"".join(parts), {"Content-Type": content_type, **(headers or {})})

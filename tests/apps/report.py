@@ -19,7 +19,9 @@ from tests.apps import budget
 from tests.apps.catalogue import APPLICATIONS
 from tests.apps.comparison import differences
 from tests.apps.stage import LATE_SECONDS, staged
+from tests.apps.visits import visit
 from tests.apps.waiter import crowd, latency, waiting
+from tests.browser.chromium import Chromium
 
 if TYPE_CHECKING:
     from tests.apps.application import Application, Poll
@@ -37,6 +39,16 @@ application in {watched:.0f} s of silence, for one client and for 50 clients tha
 
 | application | paths compared, differences | clients poll | delay after 1 s | after 15 s | after {long:.0f} s | requests, 1 client | 50 clients |
 |---|---|---|---|---|---|---|---|
+"""
+_OWN_HEAD = """\
+
+## Their own clients
+
+`scripts/apps --clients` wrote this on {day}. Each application's own client or user interface looks at it directly and through pushhub, and changes
+it through pushhub; a poll that waits is told of that change. Delays are in seconds, from the end of the client's program or click.
+
+| application | its own client | directly and through pushhub | change by the client | told after |
+|---|---|---|---|---|
 """
 WATCHED_SECONDS = 10.0
 _SHORT = (1.0, 15.0)
@@ -102,6 +114,35 @@ async def _all(names: list[str], long: float, at_a_time: int) -> list[list[str]]
     return await asyncio.gather(*map(one, names))
 
 
+def _own_clients(names: list[str]) -> str:
+    """The table of own clients: one application after the other, because pages are heavy."""
+    rows = []
+    with Chromium() as browser:
+        for name in names:
+            rows.append(_own_client(name, browser))
+            print(rows[-1], file=sys.stderr, flush=True)
+    head = _OWN_HEAD.format(day=datetime.datetime.now(datetime.UTC).date())
+    return head + "\n".join(rows) + "\n"
+
+
+def _own_client(name: str, browser: Chromium) -> str:
+    application = APPLICATIONS[name]
+    client = application.own_client
+    row = f"| {application.title} | {client.name} |"
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="pushhub-apps-") as folder,
+            staged(application, Path(folder)) as stage,
+        ):
+            delay = asyncio.run(visit(stage, lambda: browser))
+    except pytest.skip.Exception as skipped:
+        return f"{row} left out: {skipped} |||"
+    except (AssertionError, OSError, TimeoutError) as broken:
+        return f"{row} failed: {str(broken)[:200]} |||"
+    changed = "yes" if client.changes else "it only reads"
+    return f"{row} the same | {changed} | {'' if delay is None else f'{delay:.2f}'} |"
+
+
 def _crowd(name: str, clients: int) -> None:
     """Print what clients with a resource each cost, and how soon they are told."""
     with (
@@ -123,6 +164,7 @@ def main() -> None:
     parser.add_argument("--quiet", type=float, default=300.0, help="the longest silence")
     parser.add_argument("--at-a-time", type=int, default=6)
     parser.add_argument("--crowd", type=int, default=0, help="only so many clients of NAME")
+    parser.add_argument("--clients", action="store_true", help="only their own clients")
     parser.add_argument("--print", action="store_true", help="do not write the page")
     given = parser.parse_args()
     if given.crowd:
@@ -130,10 +172,14 @@ def main() -> None:
             _crowd(name, given.crowd)
         return
     names = given.names or list(APPLICATIONS)
+    if given.clients:
+        print(_own_clients(names))
+        return
     rows = asyncio.run(_all(names, given.quiet, given.at_a_time))
     day = datetime.datetime.now(datetime.UTC).date()
     head = _HEAD.format(day=day, watched=WATCHED_SECONDS, long=given.quiet)
     text = head + "\n".join(row for some in rows for row in some) + "\n"
+    text += _own_clients(names)
     if given.names or given.print:
         print(text)
     else:

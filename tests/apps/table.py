@@ -18,9 +18,10 @@ END = "<!-- end -->\n"
 def table() -> str:
     """The part of the page that the modules give: an overview, and the lines of each."""
     applications = sorted(APPLICATIONS.values(), key=lambda one: one.title.lower())
-    rows = ["| application | clients poll | a change is |", "|---|---|---|"]
+    rows = ["| application | clients poll | a change is | its own client |", "|---|---|---|---|"]
     rows += [
-        f"| [{one.title}](#{_anchor(one.title)}) | {_polled(one)} | {one.noticed} |"
+        f"| [{one.title}](#{_anchor(one.title)}) | {_polled(one)} | {one.noticed} "
+        f"| {one.own_client.name} |"
         for one in applications
     ]
     return "\n".join(rows) + "\n\n" + "\n".join(map(_section, applications))

@@ -7,7 +7,7 @@ the budget of an origin allows. `scripts/apps` does the same with longer silence
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,9 @@ from tests.apps.budget import BURST, WINDOW
 from tests.apps.catalogue import APPLICATIONS
 from tests.apps.comparison import differences
 from tests.apps.stage import LATE_SECONDS, Stage, staged
+from tests.apps.visits import visit
 from tests.apps.waiter import crowd, latency, waiting
+from tests.browser.chromium import Chromium
 
 # Of several changes, one that is told in time shows the pace of the hub; the others may have met a
 # busy machine. With a pause that grows with the silence none would be in time.
@@ -51,6 +53,11 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
 async def test_identical_for_clients_that_do_not_opt_in(stage: Stage) -> None:
     found = await differences(stage)
     assert not found, "\n\n".join(found)
+
+
+async def test_its_own_client_sees_the_same(stage: Stage, browser: Callable[[], Chromium]) -> None:
+    """A waiting poll is told of the change that the client makes, page or program."""
+    await visit(stage, browser)
 
 
 async def test_each_change_is_told_within_the_interval(stage: Stage) -> None:

@@ -42,11 +42,12 @@ class Waiter:
         self._etag = response.headers["etag"]
         return response
 
-    async def open(self) -> None:
+    async def open(self) -> Response:
         """Receive the present state."""
         self.send()
         response = await self.receive()
         assert response.status != 304, response
+        return response
 
     async def news(self) -> Response:
         """Wait until there is news, however many waits it takes; the first has been sent."""

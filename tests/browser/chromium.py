@@ -55,6 +55,8 @@ class Chromium:
         for line in self._process.stdout:
             answer = json.loads(line)
             waiting = self._waiting.pop(answer["id"])
+            if not waiting.set_running_or_notify_cancel():
+                continue  # The caller's time is over; the next answers are for others.
             if "error" in answer:
                 waiting.set_exception(AssertionError(answer["error"]))
             else:

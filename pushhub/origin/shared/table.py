@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from pushhub.http.path_pattern import parse_pattern, readings
 from pushhub.log.channel import ChannelNameError, public_name
 from pushhub.origin.shared.channel_cleanup import ChannelCleanup
 from pushhub.origin.shared.fetch_claims import FetchClaims
 from pushhub.origin.shared.fetch_pace import FetchPace
 from pushhub.origin.shared.fetcher import Fetcher
 from pushhub.origin.shared.key import Key, counts
+from pushhub.origin.shared.path_index import PathIndex
 from pushhub.origin.shared.resource import Resource
-from pushhub.origin.shared.scope import is_pattern
 from pushhub.origin.shared.unshared_log import UnsharedLog
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Coroutine, Iterator
 
     from pushhub.http.forwarded import TrustedProxies
-    from pushhub.http.path_pattern import PathPattern
     from pushhub.http.problem import Problem
     from pushhub.http.response import Response
     from pushhub.hub.hold import Hold
@@ -107,6 +105,8 @@ class ResourceTable:
         """Notifications that were received."""
         self._max_wait = settings.max_wait
         self._resources: dict[str, Resource] = {}
+        self.paths = PathIndex()
+        """The same resources, by their paths."""
         self._cleanup = ChannelCleanup(hub, self._resources, MAX_RESOURCES, self.spawn, uniform)
         self.size = 0
         """Bytes of all bodies that are kept."""
@@ -198,6 +198,7 @@ class ResourceTable:
             pairs = self.fetcher.headers_for(key, request)
             resource = Resource(self, route, key, pairs, _public_channel(request.match))
             self._resources[key.channel] = resource
+            self.paths.add(resource)
             self.size += resource.size
         elif resource.passes_until > self.hub.now():
             return None
@@ -226,6 +227,7 @@ class ResourceTable:
         """Remove a resource without waiting requests."""
         resource.leave()
         if self._resources.pop(resource.channel, None) is not None:
+            self.paths.discard(resource)
             self.size -= resource.size
         if resource.state.events.published and self.hub.store.certain:
             # The channel was for requests that wait. On a log that other nodes share, theirs may
@@ -258,17 +260,11 @@ class ResourceTable:
         """The resources may have changed: paths, with or without a query, prefixes with a final
         `*`, and `{name}` for one segment. How many known resources that concerns.
         """
-        plain = {text for text in resources if not is_pattern(text)}
-        patterns = [parse_pattern(text) for text in resources if text not in plain]
         self.notifications += 1
-        count = 0
-        for resource in list(self._resources.values()):
-            key = resource.key
-            whole = f"{key.path}?{key.query}"
-            if key.path in plain or whole in plain or (patterns and _matches(patterns, key.path)):
-                count += 1
-                resource.notified(claim)
-        return count
+        found = self.paths.find(resources)
+        for resource in found:
+            resource.notified(claim)
+        return len(found)
 
     def mark_all_changed(self) -> None:
         """Notifications may be lost: every resource may have changed."""
@@ -280,11 +276,6 @@ class ResourceTable:
 
     def __len__(self) -> int:
         return len(self._resources)
-
-
-def _matches(patterns: list[PathPattern], path: str) -> bool:
-    segments = readings(path)[0]
-    return any(pattern.values(segments) is not None for pattern in patterns)
 
 
 def _public_channel(match: RouteMatch) -> str | None:

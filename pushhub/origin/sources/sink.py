@@ -48,8 +48,8 @@ class NotifiedTable:
 
     def notify(self, gathered: dict[str, str]) -> bool:
         """Notify of resources, each with the key of its change; False if there are too many."""
-        # Most rows of a table are of no client, and each call walks through the resources.
-        paths = {resource.key.path for resource in self._table}
+        # Most rows of a table are of no client.
+        paths = self._table.paths
         by_key: dict[str, list[str]] = {}
         for name, key in gathered.items():
             if is_pattern(name) or name.partition("?")[0] in paths:
