@@ -141,6 +141,7 @@ class RunningProxy:
     port: int
     log: Path
     tls: ssl.SSLContext
+    pid: int
 
     async def connect(self, address: str = "127.0.0.1") -> Client:
         """An HTTP/1.1 connection over TLS, from an address of loopback."""
@@ -229,7 +230,7 @@ def run_proxy(
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < end, log.read_text()
                 time.sleep(0.02)
-        yield RunningProxy(proxy.name, port, log, tls)
+        yield RunningProxy(proxy.name, port, log, tls, process.pid)
         assert process.poll() is None, log.read_text()
     finally:
         process.terminate()
