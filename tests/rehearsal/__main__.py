@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import pickle
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.rehearsal.faults import FAULTS
-from tests.rehearsal.play import Plan, Play
+from tests.rehearsal.play import Plan, Play, Run
 from tests.rehearsal.report import as_json, as_markdown, draw
 from tests.rehearsal.verdict import judge
 
@@ -39,7 +40,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the clients' pauses")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--report", type=Path, metavar="FOLDER", help="write README.md and plots")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="save the histories there")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="save the run there")
+    parser.add_argument("--judge", type=Path, metavar="FILE", help="judge a saved run again")
     given = parser.parse_args()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -51,20 +53,20 @@ def main() -> int:
         given.before,
         given.seed,
     )
-    play = Play(plan)
-    diary = asyncio.run(play.run())
+    if given.judge:
+        run: Run = pickle.loads(given.judge.read_bytes())
+    else:
+        run = asyncio.run(Play(plan).run())
     if given.keep:
-        given.keep.mkdir(parents=True, exist_ok=True)
-        for name, book in diary.books.items():
-            book.save(given.keep / f"{name}.jsonl")
-    verdict = judge(diary, {name: fault.rule for name, fault in FAULTS.items()})
-    text = as_markdown(play, verdict)
+        given.keep.write_bytes(pickle.dumps(run))
+    verdict = judge(run.diary, {name: fault.rule for name, fault in FAULTS.items()})
+    text = as_markdown(run, verdict)
     if given.report:
         given.report.mkdir(parents=True, exist_ok=True)
         (given.report / "README.md").write_text(text)
-        draw(diary, verdict, given.report)
-    print(json.dumps(as_json(play, verdict), indent=2) if given.json else text)
-    return 1 if verdict.findings or play.failures else 0
+        draw(run.diary, verdict, given.report)
+    print(json.dumps(as_json(run, verdict), indent=2) if given.json else text)
+    return 1 if verdict.findings or run.failures else 0
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ STREAM = "xmpp:version='1.0' xmlns:xmpp='urn:xmpp:xbosh'"
 AUTH = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>"
 BIND = "<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
 MESSAGE = re.compile(rb"<message(?![^>]*type=['\"]error)[^>]*>.*?<body>(\S+) (\d+)</body>", re.S)
+# A message that comes back: its writer knows that it did not arrive.
+BOUNCE = re.compile(rb"<message(?=[^>]*type=['\"]error)[^>]*>")
+ID, FROM = re.compile(rb" id=['\"](\d+)"), re.compile(rb" from=['\"]([^'\"]+)")
 JID = re.compile(rb"<jid>([^<]+)</jid>")
 SID = re.compile(rb" sid=['\"]([^'\"]+)")
 WAIT = 5
@@ -46,6 +49,7 @@ class Chatter:
         self._rid = 0
         self._at: dict[str, int] = {}
         self._sent: dict[str, int] = {}
+        self._wrote_to: dict[str, str] = {}
         self._due = 0.0
         self.writes = True
         self.ended = 0
@@ -81,6 +85,7 @@ class Chatter:
             id = f"{channel}-{number}"
             if number == 1:
                 other.expect(channel)
+            self._wrote_to[other.jid] = channel
             self._book.invoke(channel, id, key=False)
             body = f"{channel.replace('>', '&gt;')} {number}"
             inside = (
@@ -98,6 +103,10 @@ class Chatter:
         self._book.read(self.name, channel, f"{channel}-0", f"{channel}-0", [])
 
     def _receive(self, response: Response) -> None:
+        for tag in BOUNCE.findall(response.body):
+            number, sender = ID.search(tag), FROM.search(tag)
+            if number and sender and (wrote := self._wrote_to.get(sender[1].decode())):
+                self._book.write("bounce", channel=wrote, id=f"{wrote}-{int(number[1])}")
         for raw, digits in MESSAGE.findall(response.body):
             channel, number = raw.decode().replace("&gt;", ">"), int(digits)
             since = self._at.get(channel, 0)

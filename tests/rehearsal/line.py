@@ -18,6 +18,8 @@ OWN = ("/v1", "/http-bind", "/publish")
 # A kept connection that breaks so soon after a request was closed while it was idle: every HTTP
 # client repeats such a request by itself.
 STALE_SECONDS = 0.25
+# Longer than a wait that the proxy repeats on the other hub: it begins again there.
+PATIENCE_SECONDS = 70.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
 
@@ -60,7 +62,7 @@ class Line:
         try:
             connection = await self.connect()
             connection.send(method, path(target), {**self._fields, **(headers or {})}, body)
-            response = await connection.receive(seconds)
+            response = await connection.receive(max(seconds, PATIENCE_SECONDS))
         except BaseException as error:
             self.drop()
             if not isinstance(error, Exception):

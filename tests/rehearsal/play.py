@@ -21,7 +21,7 @@ from tests.rehearsal.readers import (
     WaitingValue,
     seated,
 )
-from tests.rehearsal.stage import SECRET, Stage
+from tests.rehearsal.stage import SECRET, Stage, environment
 from tests.rehearsal.writers import Writer, publisher
 
 if TYPE_CHECKING:
@@ -62,6 +62,17 @@ class Plan:
     progress: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run leaves for the checker and the report."""
+
+    plan: Plan
+    cast: dict[str, int]
+    diary: Diary
+    failures: list[str]
+    machine: dict[str, Any]
+
+
 class Play:
     """A run of a plan."""
 
@@ -75,13 +86,12 @@ class Play:
         self.settle = 4.0 if short else 12.0
         self.failures: list[str] = []
         self.cast: dict[str, int] = {}
-        self.counts = dict.fromkeys(BOOKS, 0)
         self._readers: list[Any] = []
         self._chatters: list[Chatter] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._writing: list[asyncio.Task[None]] = []
 
-    async def run(self) -> Diary:
+    async def run(self) -> Run:
         """Play it to its end."""
         random.seed(self.plan.seed)
         try:
@@ -91,7 +101,7 @@ class Play:
             self._say(f"{sum(self.cast.values())} clients are connected")
             await self._faults(proxy)
             await self._end()
-            return self.diary
+            return Run(self.plan, self.cast, self.diary, self.failures, environment())
         finally:
             for task in (*self._tasks, *self._writing):
                 task.cancel()
@@ -146,7 +156,8 @@ class Play:
                     await self._patiently(reader.begin)
 
         await asyncio.gather(*map(begin, self._readers))
-        self._writing = [self._task(each.run(pause)) for each in (*publishers, *writers)]
+        self._writing = [self._task(made.run(pause)) for made in publishers]
+        self._writing += [self._task(writer.run(EVERY)) for writer in writers]
         self._tasks = [self._task(reader.run()) for reader in self._readers]
 
     async def _patiently(self, act: Callable[[], Awaitable[None]]) -> None:

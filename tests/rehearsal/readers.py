@@ -36,8 +36,10 @@ class PlainPoller(FeedReader):
         await self.poll(channel, "")
         await asyncio.sleep(POLL_SECONDS * random.uniform(0.75, 1.25))
 
-    def took(self, channel: str, cursor: str, events: list[Any], **more: Any) -> None:
-        super().took(channel, cursor, events, plain=True, **more)
+    def took(
+        self, channel: str, cursor: str, events: list[Any], since: str | None = None, **more: Any
+    ) -> None:
+        super().took(channel, cursor, events, since, plain=True, **more)
 
 
 class LongPoller(FeedReader):

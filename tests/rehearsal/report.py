@@ -7,14 +7,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from tests.rehearsal.faults import FAULTS
-from tests.rehearsal.stage import environment
 from tests.rehearsal.verdict import SHOWN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.rehearsal.diary import Diary
-    from tests.rehearsal.play import Play
+    from tests.rehearsal.play import Run
     from tests.rehearsal.verdict import Row, Verdict
 
 HEAD = """\
@@ -23,12 +22,12 @@ longest silence, s | delivery p50, ms | p99, ms | findings |
 |---|---|---|---|---|---|---|---|---|---|"""
 
 
-def as_json(play: Play, verdict: Verdict) -> dict[str, Any]:
+def as_json(run: Run, verdict: Verdict) -> dict[str, Any]:
     """The result for programs."""
     return {
-        "minutes": play.plan.minutes,
-        "clients": play.cast,
-        "proxy": play.plan.proxy,
+        "minutes": run.plan.minutes,
+        "clients": run.cast,
+        "proxy": run.plan.proxy,
         "faults": [
             {
                 "fault": row.fault,
@@ -56,18 +55,18 @@ def as_json(play: Play, verdict: Verdict) -> dict[str, Any]:
             }
             for name, history in verdict.histories.items()
         },
-        "failures": play.failures,
+        "failures": run.failures,
     }
 
 
-def as_markdown(play: Play, verdict: Verdict) -> str:
+def as_markdown(run: Run, verdict: Verdict) -> str:
     """The report for people."""
-    plan, machine = play.plan, environment()
-    readers = sum(count for kind, count in play.cast.items())
-    cast = ", ".join(f"{count:,} {kind}" for kind, count in play.cast.items())
+    plan, machine = run.plan, run.machine
+    readers = sum(count for kind, count in run.cast.items())
+    cast = ", ".join(f"{count:,} {kind}" for kind, count in run.cast.items())
     day = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
     lost = sum(history.lost for history in verdict.histories.values())
-    found = len(verdict.findings) + len(play.failures)
+    found = len(verdict.findings) + len(run.failures)
     lines = [
         "# The rehearsal",
         "",
@@ -117,7 +116,7 @@ def as_markdown(play: Play, verdict: Verdict) -> str:
             "",
         ]
     if found:
-        lines += ["## Findings", "", *_findings(play, verdict), ""]
+        lines += ["## Findings", "", *_findings(run, verdict), ""]
     return "\n".join(lines)
 
 
@@ -133,8 +132,8 @@ def _line(row: Row) -> str:
     )
 
 
-def _findings(play: Play, verdict: Verdict) -> list[str]:
-    lines = [f"- {text}" for text in play.failures]
+def _findings(run: Run, verdict: Verdict) -> list[str]:
+    lines = [f"- {text}" for text in run.failures]
     for row in verdict.rows:
         lines += [f"- {row.fault}: {text}" for text in row.findings[:SHOWN]]
         if len(row.findings) > SHOWN:
@@ -176,7 +175,7 @@ def draw(diary: Diary, verdict: Verdict, folder: Path) -> None:
         for row in rows[1:]:
             axes.axvspan(row.begun, row.healed, alpha=0.15, color="red", linewidth=0)
             axes.text(row.begun, axes.get_ylim()[1], row.fault, rotation=60, fontsize=7)
-        axes.set_yscale("symlog" if name == "responses" else "log")
+        axes.set_yscale("symlog", linthresh=0.01 if name == "delays" else 1.0)
         axes.set_xlim(0, min(end, rows[-1].ended + 20))
         axes.set_xlabel("seconds")
         axes.set_ylabel("seconds" if name == "delays" else "a second")

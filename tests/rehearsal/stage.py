@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
 import mmap
 import os
 import shlex
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
+from pushhub.auth.api_keys import new_secret, secret_hash
 from tests.deploy.proxies import PROXIES, Certificate, RunningProxy, run_proxy
 from tests.faults.nodes import Node
 from tests.mixed import unpack_package
@@ -30,7 +30,7 @@ from tests.redis_servers import KINDS, Kind, Rack, RedisServer
 if TYPE_CHECKING:
     from tests.rehearsal.diary import Diary
 
-SECRET = "a key of the rehearsal, which publishes everywhere"
+SECRET = new_secret()
 TOKEN_KEY = "a key of the rehearsal that signs the tokens of clients"
 DISK_BYTES = 64 << 20
 # A pause of the clients (`CLIENT PAUSE`) is shorter, so that Sentinel does nothing meanwhile.
@@ -192,7 +192,7 @@ class Stage:
             disk.mkdir()
             kind = Kind("valkey9", lambda: str(_with_small_disk(self.rack.folder, disk)))
             options["dir"] = str(disk)
-        server = self.rack.start(kind, **options)
+        server = self.rack.start(kind, sentinel=False, **options)
         self.redis.append(server)
         return server
 
@@ -227,10 +227,12 @@ def settings(origin: int) -> dict[str, Any]:
         "api_keys": [
             {
                 "name": "backend",
-                "sha256": hashlib.sha256(SECRET.encode()).hexdigest(),
+                "sha256": secret_hash(SECRET),
                 "publish": ["*"],
             }
         ],
+        # Far below the default, so that an abuser on a busy machine meets it.
+        "limits": {"subject-requests": {"rate": 20, "burst": 40}},
         "token_keys": [{"algorithm": "HS256", "key": TOKEN_KEY}],
     }
 

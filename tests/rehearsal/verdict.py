@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pushhub.testing.history import HistoryReport, check
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 EVERY_DAY = "every day"
 # Findings of one kind that the report shows; the number counts them all.
 SHOWN = 5
+# A value before its first event, and a gap, are no errors.
+EXPECTED = frozenset({200, 204, 304, 404, 410})
 
 
 @dataclass(slots=True)
@@ -61,6 +64,8 @@ class Verdict:
         """Every broken promise."""
         found = [f"{row.fault}: {text}" for row in self.rows for text in row.findings]
         for name, history in self.histories.items():
+            if not history.acknowledged:
+                found.append(f"{name}: nothing was acknowledged, so nothing was checked")
             found += [f"{name}: {finding}" for finding in history.findings]
         return found
 
@@ -109,8 +114,10 @@ def _row(one: Exchange, begins: Sequence[float], rows: Sequence[Row], calm: Row)
 
 def offence(one: Exchange, rule: Rule) -> str:
     """How a response breaks the rule; empty if it does not."""
-    if one.stale or 0 < one.status < 500:
+    if one.stale or one.status in EXPECTED:
         return ""
+    if 0 < one.status < 500:
+        return f"an unexpected {one.status}: {_of(one)}"
     own = one.status == 503 and one.ours and one.retry_after
     if own:
         return "" if rule.away else f"503, though the store was there: {_of(one)}"
@@ -160,7 +167,7 @@ def measure(records: Iterable[Record], rows: Sequence[Row]) -> None:
             case "value":
                 seen[record["reader"], record["channel"]].append(at)
     for (reader, _), times in seen.items():
-        for before, after in zip(times, times[1:], strict=False):
+        for before, after in pairwise(times):
             for row in rows:
                 if (
                     before <= row.ended
