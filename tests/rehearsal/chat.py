@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 HTTPBIND = "http://jabber.org/protocol/httpbind"
 STREAM = "xmpp:version='1.0' xmlns:xmpp='urn:xmpp:xbosh'"
 AUTH = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>"
-BIND = "<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
+BIND = (
+    "<iq xmlns='jabber:client' type='set' id='b'>"
+    "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
+)
 MESSAGE = re.compile(rb"<message(?![^>]*type=['\"]error)[^>]*>.*?<body>(\S+) (\d+)</body>", re.S)
 # A message that comes back: its writer knows that it did not arrive.
 BOUNCE = re.compile(rb"<message(?=[^>]*type=['\"]error)[^>]*>")
@@ -104,19 +107,18 @@ class Chatter:
 
     def _receive(self, response: Response) -> None:
         for tag in BOUNCE.findall(response.body):
-            number, sender = ID.search(tag), FROM.search(tag)
-            if number and sender and (wrote := self._wrote_to.get(sender[1].decode())):
-                self._book.write("bounce", channel=wrote, id=f"{wrote}-{int(number[1])}")
+            self._bounced(tag)
         for raw, digits in MESSAGE.findall(response.body):
             channel, number = raw.decode().replace("&gt;", ">"), int(digits)
-            since = self._at.get(channel, 0)
-            event = {
-                "cursor": f"{channel}-{number}",
-                "epoch": channel,
-                "data": {"id": f"{channel}-{number}"},
-            }
-            self._book.read(self.name, channel, f"{channel}-{since}", event["cursor"], [event])
+            since, id = self._at.get(channel, 0), f"{channel}-{number}"
+            event = {"cursor": id, "epoch": channel, "data": {"id": id}}
+            self._book.read(self.name, channel, f"{channel}-{since}", id, [event])
             self._at[channel] = max(since, number)
+
+    def _bounced(self, tag: bytes) -> None:
+        id, sender = ID.search(tag), FROM.search(tag)
+        if id and sender and (channel := self._wrote_to.get(sender[1].decode())):
+            self._book.write("bounce", channel=channel, id=f"{channel}-{int(id[1])}")
 
     def _end(self) -> None:
         for channel, at in self._at.items():

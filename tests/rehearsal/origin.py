@@ -7,7 +7,7 @@ from collections import Counter
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import Request  # noqa: TC002 - Starlette reads the annotations
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 

@@ -72,7 +72,8 @@ def as_markdown(run: Run, verdict: Verdict) -> str:
         "",
         "<!-- Written by `deploy/rehearse --report`. -->",
         "",
-        f"`deploy/rehearse --minutes {plan.minutes:g} --clients {plan.clients} --proxy {plan.proxy}`,"
+        f"`deploy/rehearse --minutes {plan.minutes:g} --clients {plan.clients}"
+        f" --proxy {plan.proxy}`,"
         f" {day}: {readers:,} clients ({cast}) in one process, on a machine with"
         f" {machine['cores']} cores that others used, too (load {machine['load']:.1f} at the end),"
         f" Python {machine['python']}.",

@@ -143,11 +143,7 @@ class Stage:
         """Start everything; the proxy."""
         url = await asyncio.to_thread(self._start_redis)
         port = free_port()
-        origin = subprocess.Popen(
-            [sys.executable, "-m", "tests.rehearsal.origin", str(port)],
-            stdin=subprocess.DEVNULL,
-        )
-        self._stack.callback(_end, origin)
+        self._start_origin(port)
         self.before = await asyncio.to_thread(self._unpack)
         for _ in range(2):
             hub = Hub(self.folder, url, **settings(port))
@@ -160,6 +156,12 @@ class Stage:
         tls = Certificate(self.folder).tls
         ports = (self.hubs[0].port, self.hubs[1].port)
         return self._stack.enter_context(run_proxy(self._kind, self.folder, tls, ports))
+
+    def _start_origin(self, port: int) -> None:
+        origin = subprocess.Popen(
+            [sys.executable, "-m", "tests.rehearsal.origin", str(port)], stdin=subprocess.DEVNULL
+        )
+        self._stack.callback(_end, origin)
 
     def _unpack(self) -> str:
         if not self._commit:

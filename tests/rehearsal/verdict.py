@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from pushhub.testing.history import HistoryReport, check
+from pushhub.testing.history import HistoryFinding, HistoryReport, check
+from tests.rehearsal.diary import CHAT
 from tests.rehearsal.rules import STEADY, Rule
 
 if TYPE_CHECKING:
@@ -81,7 +82,63 @@ def judge(diary: Diary, rules: Mapping[str, Rule]) -> Verdict:
     judge_exchanges(diary.exchanges, strikes, rows, calm)
     for book in diary.books.values():
         measure(book.records, [calm, *rows])
-    return Verdict([calm, *rows], {name: check(book.records) for name, book in diary.books.items()})
+    checks = {CHAT: judge_chat}
+    histories = {name: checks.get(name, check)(book.records) for name, book in diary.books.items()}
+    return Verdict([calm, *rows], histories)
+
+
+def judge_chat(records: Iterable[Record]) -> HistoryReport:
+    """Within a session every message that was accepted arrives once and in order, or comes back
+    to its writer as an error. The end of a session, which its client notices, is a gap: it may
+    only come with a fault that may end sessions."""
+    report = HistoryReport()
+    accepted: dict[str, set[int]] = defaultdict(set)
+    arrived: dict[str, list[int]] = defaultdict(list)
+    bounced: set[str] = set()
+    ended: dict[str, str] = {}
+    readers: dict[str, str] = {}
+    faults: list[bool] = []
+
+    def find(kind: str, channel: str, text: str) -> None:
+        finding = HistoryFinding(kind, channel, readers.get(channel, ""), text)
+        report.findings.append(finding)
+
+    for record in records:
+        channel, at = record.get("channel", ""), record["at"]
+        match record["type"]:
+            case "ok":
+                report.acknowledged += 1
+                accepted[channel].add(record["offset"])
+            case "bounce":
+                bounced.add(record["id"])
+            case "fault":
+                faults.append(record["loses"])
+            case "read":
+                readers[channel] = record["reader"]
+                for _, number, _ in record["events"]:
+                    before = arrived[channel]
+                    if number in before:
+                        find("duplicate", channel, f"{number} again at {at:.1f} s")
+                    elif before and number < max(before):
+                        find("order", channel, f"{number} after {max(before)} at {at:.1f} s")
+                    before.append(number)
+            case "gap":
+                report.gaps += 1
+                ended[channel] = record["reader"]
+                # Clients notice the end of a session at their next request, maybe in the next
+                # fault.
+                if not any(faults[-2:]):
+                    find("session", channel, f"ended at {at:.1f} s without a fault that may end it")
+    for channel, numbers in accepted.items():
+        for number in sorted(numbers):
+            if number in arrived[channel]:
+                report.delivered += 1
+            elif channel in ended or f"{channel}-{number}" in bounced:
+                report.told += 1
+            else:
+                report.lost += 1
+                find("lost", channel, f"message {number} was accepted, and never arrived")
+    return report
 
 
 def judge_exchanges(
