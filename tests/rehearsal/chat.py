@@ -27,6 +27,8 @@ BIND = (
     "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
 )
 MESSAGE = re.compile(rb"<message(?![^>]*type=['\"]error)[^>]*>.*?<body>(\S+) (\d+)</body>", re.S)
+# Without it a session receives no messages that were stored (RFC 6121 §4.2).
+PRESENCE = "<presence xmlns='jabber:client'/>"
 # A message that comes back: its writer knows that it did not arrive.
 BOUNCE = re.compile(rb"<message(?=[^>]*type=['\"]error)[^>]*>")
 ID, FROM = re.compile(rb" id=['\"](\d+)"), re.compile(rb" from=['\"]([^'\"]+)")
@@ -140,6 +142,7 @@ class Chatter:
         jid = JID.search((await self._send(BIND)).body)
         if jid is None:
             raise OSError("no name")
+        await self._send(PRESENCE)
         self.jid = jid[1].decode()
 
     async def _send(self, inside: str = "", attributes: str = "") -> Response:
