@@ -44,8 +44,8 @@ NODES = f"{PREFIX}nodes"
 # The inbox holds messages while its node cannot receive; after a minute its clients have given up.
 INBOX_RETENTION = Retention(events=10_000, age=60)
 
-# A new epoch of the store makes the inbox begin again at its oldest message. Births of so many epochs
-# are remembered: within the minute that a message is kept there are fewer failovers.
+# A new epoch of the store makes the inbox begin again at its oldest message. Births of so many
+# epochs are remembered: within the minute that a message is kept there are fewer failovers.
 MAX_EPOCHS = 64
 
 # 40 bits: no two nodes ever draw the same id.
