@@ -6,6 +6,7 @@ import datetime
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from tests.rehearsal.diary import ORIGIN
 from tests.rehearsal.faults import FAULTS
 from tests.rehearsal.verdict import SHOWN
 
@@ -79,6 +80,11 @@ def as_markdown(run: Run, verdict: Verdict) -> str:
         f" Python {machine['python']}.",
         "",
         f"**{lost} events were lost untold; {found} findings.**",
+        *(
+            []
+            if not found
+            else ["", "[The page above](../README.md#known-findings) says what is known of them."]
+        ),
         "",
         HEAD,
         *(_line(row) for row in verdict.rows),
@@ -103,8 +109,9 @@ def as_markdown(run: Run, verdict: Verdict) -> str:
         "| history | acknowledged | delivered | told as gaps | lost untold |",
         "|---|---|---|---|---|",
         *(
-            f"| {name} | {h.acknowledged:,} | {h.delivered:,} | {h.told:,} | {h.lost} |"
-            for name, h in verdict.histories.items()
+            f"| {name} | {history.acknowledged:,} | {_delivered(name, history.delivered)}"
+            f" | {history.told:,} | {history.lost} |"
+            for name, history in verdict.histories.items()
         ),
         "",
     ]
@@ -119,6 +126,10 @@ def as_markdown(run: Run, verdict: Verdict) -> str:
     if found:
         lines += ["## Findings", "", *_findings(run, verdict), ""]
     return "\n".join(lines)
+
+
+def _delivered(name: str, count: int) -> str:
+    return "the last value" if name == ORIGIN else f"{count:,}"
 
 
 def _line(row: Row) -> str:

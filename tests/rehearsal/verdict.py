@@ -175,7 +175,8 @@ def offence(one: Exchange, rule: Rule) -> str:
         return ""
     if 0 < one.status < 500:
         return f"an unexpected {one.status}: {_of(one)}"
-    own = one.status == 503 and one.ours and one.retry_after
+    # A BOSH client reads no problem document. The proxy's own 503 has no Retry-After.
+    own = one.status == 503 and one.retry_after and (one.ours or one.kind == "BOSH")
     if own:
         return "" if rule.away else f"503, though the store was there: {_of(one)}"
     if rule.breaks and one.status in (0, 502, 504):
@@ -201,13 +202,15 @@ def _repeat(one: Exchange, row: Row, lost: dict[tuple[str, str], tuple[Exchange,
 
 
 def _of(one: Exchange) -> str:
-    text = f" {one.text}" if one.text else ""
+    text = " " + " ".join(one.text.split())[:100] if one.text else ""
     return f"{one.method} of {one.client} at {one.begun:.1f} s, {one.ended - one.begun:.2f} s{text}"
 
 
 def measure(records: Iterable[Record], rows: Sequence[Row]) -> None:
     """Each row's delays from a publish to a delivery, and its longest silence of a client."""
     invoked: dict[str, float] = {}
+    # After a gap a reader may receive again what it had.
+    had: set[tuple[str, str]] = set()
     seen: dict[tuple[str, str], list[float]] = defaultdict(list)
     for record in records:
         at = record["at"]
@@ -215,15 +218,16 @@ def measure(records: Iterable[Record], rows: Sequence[Row]) -> None:
             case "invoke":
                 invoked.setdefault(record["id"], at)
             case "read" if record["events"] and not record.get("plain"):
-                trail = seen[record["reader"], record["channel"]]
+                reader = record["reader"]
+                trail = seen[reader, record["channel"]]
+                new = {id for _, _, id in record["events"] if (reader, id) not in had}
+                had |= {(reader, id) for id in new}
                 if trail and (row := _at(at, rows)):
-                    row.wakes += [
-                        at - invoked[id] for _, _, id in record["events"] if id in invoked
-                    ]
+                    row.wakes += [at - invoked[id] for id in new if id in invoked]
                 trail.append(at)
             case "value":
                 seen[record["reader"], record["channel"]].append(at)
-    for (reader, _), times in seen.items():
+    for (name, _), times in seen.items():
         for before, after in pairwise(times):
             for row in rows:
                 if (
@@ -232,7 +236,7 @@ def measure(records: Iterable[Record], rows: Sequence[Row]) -> None:
                     and after <= row.ended
                     and after - before > row.silence
                 ):
-                    row.silence, row.silent = after - before, reader
+                    row.silence, row.silent = after - before, name
 
 
 def _at(at: float, rows: Sequence[Row]) -> Row | None:
