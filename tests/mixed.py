@@ -31,13 +31,18 @@ OURS = "front"
 WAIT = {"prefer": "wait=20"}
 
 
-def unpack(commit: str, folder: str) -> None:
-    """Put the package of a commit into a folder, and make it a driver of `serve`."""
+def unpack_package(commit: str, folder: str) -> None:
+    """Put the package of a commit into a folder."""
     done = subprocess.run(
         ["git", "-C", str(ROOT), "archive", commit, "pushhub"], capture_output=True, check=True
     )
     with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
         archive.extractall(folder, filter="data")
+
+
+def unpack(commit: str, folder: str) -> None:
+    """Put the package of a commit into a folder, and make it a driver of `serve`."""
+    unpack_package(commit, folder)
     code = (
         f"import sys; sys.path.insert(0, {folder!r}); import pushhub; "
         f"assert pushhub.__file__.startswith({folder!r}); from pushhub.cli import main; main()"

@@ -35,7 +35,7 @@ _ADDRESS = re.compile(r"(?:pushhub is at|running on) http://127\.0\.0\.1:(\d+)")
 # What is answered at once, on a machine that does much else. What is not waits for its end, which
 # is some 20 s away at least.
 SOON = 5.0
-_START_SECONDS = 60.0
+START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 # For how long a server may be about to hold what it should, or to let go: a bound that only a test
 # that fails reaches, and far above what a busy machine needs.
@@ -104,13 +104,15 @@ class Output:
 class Server:
     """A server that runs."""
 
-    def __init__(self, driver: str, process: subprocess.Popen[str]) -> None:
+    def __init__(
+        self, driver: str, process: subprocess.Popen[str], seconds: float = START_SECONDS
+    ) -> None:
         assert process.stdout
         assert process.stderr
         self.driver = driver
         self.process = process
         self.output = Output(process.stdout, process.stderr)
-        self.port = int(self.output.find(_ADDRESS, _START_SECONDS)[1])
+        self.port = int(self.output.find(_ADDRESS, seconds)[1])
 
     # -- asking --------------------------------------------------------------
 

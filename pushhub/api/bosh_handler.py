@@ -11,6 +11,7 @@ from pushhub.bosh.coding import MIN_BYTES, decode, encode
 from pushhub.bosh.condition import BindingError
 from pushhub.bosh.negotiation import DEFAULT_CONTENT
 from pushhub.http.accept import accepts_gzip
+from pushhub.http.problem import retry_after
 from pushhub.http.response import Response
 from pushhub.hub.hold import Hold
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _HEADERS: Headers = ((b"content-type", DEFAULT_CONTENT.encode()),)
+# During a drain, a migration, or an outage of the store: the client sends the request again.
+_REFUSED: Headers = (*_HEADERS, retry_after(1))
 _GZIP: Headers = ((b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding"))
 
 # The response to most requests; one object, so that its bytes are made once.
@@ -46,7 +49,7 @@ class BoshHold(Hold):
         if body == EMPTY and content == DEFAULT_CONTENT:
             self.complete(_EMPTY)
             return
-        headers: Headers = _HEADERS
+        headers: Headers = _HEADERS if status != 503 else _REFUSED
         if content != DEFAULT_CONTENT:
             headers = ((b"content-type", content.encode()),)
         if self.gzip and len(body) >= MIN_BYTES:

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.ports import free_port
-from tests.serving import Server
+from tests.serving import START_SECONDS, Server
 from tests.wire import Client, Response
 
 
 class Node:
     """One node. Its address stays the same over its lives."""
+
+    start_seconds = START_SECONDS
 
     def __init__(self, store: str, **settings: Any) -> None:
         self.port = free_port()
@@ -53,7 +55,7 @@ class Node:
             env=self._environ,
         )
         try:
-            return Server("front", process)
+            return Server("front", process, self.start_seconds)
         except BaseException:
             process.kill()
             process.wait()

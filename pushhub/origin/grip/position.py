@@ -24,7 +24,7 @@ import math
 from typing import TYPE_CHECKING
 
 from pushhub.grip.sequence import ItemSequence, ItemSequences, SequencePosition, find_position
-from pushhub.http.problem import Problem
+from pushhub.http.problem import Problem, retry_after
 from pushhub.http.response import Part, Response
 from pushhub.log.cursor import RECENT_EVENTS, Cursor, Start
 from pushhub.log.read import Gap, Page, Read
@@ -112,7 +112,7 @@ async def find_hold_position(
     try:
         return await _find(hub, instruct, began, trusted=trusted)
     except StoreError as error:
-        raise Problem("store-unavailable", error.public) from None
+        raise Problem("store-unavailable", error.public, headers=(retry_after(1),)) from None
 
 
 async def _find(hub: Hub, instruct: Instruct, began: float, *, trusted: bool) -> HoldPosition:

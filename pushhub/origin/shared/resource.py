@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.http.problem import Problem
+from pushhub.http.problem import Problem, retry_after
 from pushhub.http.response import Part, Response
 from pushhub.hub.hold import Hold
 from pushhub.hub.wheel import OFF, TICK_SECONDS
@@ -376,7 +376,8 @@ class Resource:
         """Another node has published since this fetch began."""
         if not self.state.interval.conflicted():
             self._owner.unshared.stalled(self.key, self.route, "a change cannot be published")
-            problem = Problem("store-unavailable", "The change cannot be published; try later.")
+            why = "The change cannot be published; try later."
+            problem = Problem("store-unavailable", why, headers=(retry_after(1),))
             self.state.interval.failed(FetchFailed(problem))
 
     def _schedule(self, since: float = float("inf")) -> None:

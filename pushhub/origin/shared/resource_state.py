@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from pushhub.http.problem import Problem
+from pushhub.http.problem import Problem, retry_after
 from pushhub.origin.shared.condition import Modified, Tags, modified_at
 from pushhub.origin.shared.fetch_waiters import Unwaitable
 from pushhub.origin.shared.fetcher import FetchFailed
@@ -104,7 +104,9 @@ class ResourceState:
                 # Clients receive the change, and must not get the state before from memory.
                 self.verified = float("-inf")
                 if isinstance(outcome, StoreError):
-                    problem = Problem("store-unavailable", outcome.public)
+                    problem = Problem(
+                        "store-unavailable", outcome.public, headers=(retry_after(1),)
+                    )
                     self.interval.failed(FetchFailed(problem))
                 return outcome
         self._add(representation)

@@ -44,6 +44,10 @@ NODES = f"{PREFIX}nodes"
 # The inbox holds messages while its node cannot receive; after a minute its clients have given up.
 INBOX_RETENTION = Retention(events=10_000, age=60)
 
+# A new epoch of the store makes the inbox begin again at its oldest message. Births of so many
+# epochs are remembered: within the minute that a message is kept there are fewer failovers.
+MAX_EPOCHS = 64
+
 # 40 bits: no two nodes ever draw the same id.
 ID_BYTES = 5
 _TAGGED = re.compile(r".*[.]([a-z2-7]{8})", re.DOTALL)
@@ -57,6 +61,8 @@ class Membership:
         self._handlers: dict[str, MessageHandler] = {}
         self._inbox: Subscription | None = None
         self._timer: asyncio.TimerHandle | None = None
+        # The offset of the last message that was handled, by the epoch of its birth.
+        self._handled: dict[str, int] = {}
         self._heartbeats = Heartbeats()
         self._is_watching = False
         # The time of the last round, by the hub's clock.
@@ -190,6 +196,11 @@ class Membership:
         return isinstance(outcome, Appended)
 
     def _receive(self, event: Event) -> None:
+        if event.offset <= self._handled.get(event.epoch, -1):
+            return  # Read again after a gap.
+        self._handled[event.epoch] = event.offset
+        if len(self._handled) > MAX_EPOCHS:
+            del self._handled[next(iter(self._handled))]
         head, _, data = event.data.partition(b"\n")
         header = orjson.loads(head)
         handler = self._handlers.get(header["letter"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pushhub.store.base import StoreError
 from pushhub.xml import parse
 from pushhub.xmpp.model.jid import parse_jid
 from pushhub.xmpp.model.stanza import StanzaError, failure, may_fail
@@ -84,11 +85,13 @@ class ClusterRouter:
     async def _send_located(self, to: Jid, message: ArchivedMessage, fails: bool) -> None:
         """Send a message to the node with the session of its full address, and to other sessions of
         the account only if no node has that session (RFC 6121 §8.5.3)."""
-        node: str | None = None
         try:
             node = await self._directory.find(to)
-        finally:  # If the store fails, the sessions here receive it.
-            delivered = self._deliver(to, message, node)
+        except StoreError as error:  # The sessions here receive it.
+            if not self._deliver(to, message, None) and fails:
+                self._return_unsent(message, error)
+            raise
+        delivered = self._deliver(to, message, node)
         await self._send_to_others(to, message, fails and not delivered, node)
 
     def _deliver(self, to: Jid, message: ArchivedMessage, node: str | None) -> bool:
@@ -108,9 +111,16 @@ class ClusterRouter:
     ) -> None:
         header = {"to": to.text, "kind": message.kind, "copied": message.copied}
         header |= {"peer": message.peer, "fails": fails, "node": node}
-        nodes = await self._directory.other_nodes(to.bare)
-        for other in nodes:
-            await self._membership.post(other, "message", header, message.stanza)
+        is_sent = False
+        try:
+            nodes = await self._directory.other_nodes(to.bare)
+            for other in nodes:
+                await self._membership.post(other, "message", header, message.stanza)
+                is_sent = True
+        except StoreError as error:
+            if fails and not is_sent:
+                self._return_unsent(message, error)
+            raise
         if fails and not nodes:
             self._bounce(parse(message.stanza, own=True))
 
@@ -137,6 +147,15 @@ class ClusterRouter:
         sender = parse_jid(stanza.attributes["from"])
         error = failure(stanza, StanzaError("service-unavailable"))
         self._context.spawn(self._return_error(sender, error))
+
+    def _return_unsent(self, message: ArchivedMessage, error: StoreError) -> None:
+        """Notify the sender, which has a session here, that the store failed. The message may have
+        arrived all the same: the store may have failed after it wrote."""
+        stanza = parse(message.stanza, own=True)
+        session = self._session(parse_jid(stanza.attributes["from"]))
+        if session is not None:
+            why = StanzaError("internal-server-error", error.public, type="wait")
+            session.refuse(stanza, why)
 
     async def _return_error(self, to: Jid, stanza: Element) -> None:
         await self.send_stanza(to, stanza)

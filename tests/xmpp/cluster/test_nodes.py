@@ -15,6 +15,7 @@ from pushhub.log.cursor import Start
 from pushhub.log.event import MAX_EVENT_BYTES, Draft
 from pushhub.store.base import Append, StoreUnavailable, append
 from pushhub.store.redis.feed import Feed
+from pushhub.store.redis.store import RedisStore
 from pushhub.xmpp.cluster import gc
 from pushhub.xmpp.cluster.directory import SessionDirectory
 from pushhub.xmpp.cluster.membership import Membership
@@ -23,6 +24,7 @@ from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.storage.archive import archive_channel
 from pushhub.xmpp.storage.key_value import KeyValueStore
 from pushhub.xmpp.transport import returned_sessions
+from tests import redis_servers
 from tests.store.labs import Clock, make_lab
 from tests.waiting import NEWS_SECONDS, until
 from tests.xmpp.browser import Browser, Call
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pushhub.xmpp.routing.session import XmppSession
-    from tests import redis_servers
     from tests.xmpp.world import Client
 
 PING = f"<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='{ns.PING}'/></iq>"
@@ -98,6 +99,54 @@ async def test_anonymous_sessions_exchange_messages_across_nodes(pair: World) ->
     assert (await other.message("hello")).get("from") == one.jid
     other.chat(one.jid, "hello yourself")
     await one.message("hello yourself")
+
+
+@pytest.mark.parametrize("method", ["find", "other_nodes", "post"])
+async def test_a_message_that_the_store_does_not_take_comes_back(
+    pair: World, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Guests have no archive: without an error the message would be lost silently."""
+    one, other = await pair.user("", "", 0), await pair.user("", "", 1)
+
+    async def fail(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("The store has just gone.")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Membership if method == "post" else SessionDirectory, method, fail)
+        one.chat(other.jid, "hello")
+        error = await one.stanza("message", type="error", sender=other.jid)
+        await pair.servers[0].settle()
+    assert condition(error) == "internal-server-error"
+    assert (found := error.find("error")) is not None
+    assert found.get("type") == "wait"
+    one.chat(other.jid, "hello again")
+    await other.message("hello again")
+
+
+async def test_a_new_epoch_of_the_store_repeats_no_message(rack: redis_servers.Rack) -> None:
+    """The inbox of a node begins again at its oldest message, as after each failover."""
+    redis = rack.start(redis_servers.KINDS["valkey9"], appendonly="yes", appendfsync="always")
+    world = World(lambda: RedisStore(redis.url()), shared=True)
+    for _ in range(2):
+        await world.node()
+    try:
+        one, other = await world.user("", "", 0), await world.user("", "", 1)
+        for text in ("one", "two"):
+            one.chat(other.jid, text)
+            await other.message(text)
+        epochs = {server.hub.store.epoch for server in world.servers}
+        await asyncio.to_thread(redis.restart)
+        await until(
+            lambda: all(
+                server.hub.store.ready and server.hub.store.epoch not in epochs
+                for server in world.servers
+            )
+        )
+        one.chat(other.jid, "three")
+        await other.message("three")
+        assert [body(e) for e in other.seen if e.name == "message"] == []
+    finally:
+        await world.close()
 
 
 async def test_an_iq_gets_its_response_across_nodes(pair: World) -> None:
