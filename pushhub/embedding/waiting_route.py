@@ -156,7 +156,7 @@ class WaitingRoute:
             await self._app(scope, receive, send)
             return
         tags = parse_tags(headers.get("if-none-match", ""))
-        await _Exchange(self, scope, receive, send).run(channel, wait, tags)
+        await WaitingExchange(self, scope, receive, send).run(channel, wait, tags)
 
     def _channel(self, scope: Scope) -> str | None:
         """The channel of a request; None if no event can ever come, because of its name."""
@@ -175,7 +175,7 @@ class WaitingRoute:
         return self._shared
 
 
-class _Exchange:
+class WaitingExchange:
     """One request with a wait, and its response."""
 
     def __init__(self, route: WaitingRoute, scope: Scope, receive: Receive, send: Send) -> None:

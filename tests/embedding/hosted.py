@@ -36,12 +36,12 @@ class Hosted:
 
     @asynccontextmanager
     async def waiting(
-        self, target: str, etag: str, wait: int = 20, **headers: str
+        self, target: str, etag: str, wait: int = 20, headers: dict[str, str] | None = None
     ) -> AsyncIterator["asyncio.Task[Response]"]:
         """A request that waits; the hub holds it when this begins."""
         held = self.push.service.hub.parked
         async with await Client.connect(self.port) as client:
-            fields = {"prefer": f"wait={wait}", "if-none-match": etag, **headers}
+            fields = {"prefer": f"wait={wait}", "if-none-match": etag, **(headers or {})}
             client.send("GET", target, fields)
             response = asyncio.create_task(client.receive(30))
             try:

@@ -13,6 +13,7 @@ from starlette.routing import Mount
 
 import pushhub
 from pushhub import Cursor, Event, Gap, Problem, PushHub, Settings
+from pushhub.settings import Namespace
 from tests.embedding.hosted import Hosted, hosted, hub
 from tests.waiting import until
 from tests.wire import Client
@@ -200,7 +201,9 @@ async def test_a_hub_that_is_not_open_says_what_to_do() -> None:
 async def mounted() -> AsyncIterator[Hosted]:
     push = PushHub(
         Settings(
-            store="memory://", namespaces={"news": {"public": True}}, xmpp_domains=["localhost"]
+            store="memory://",
+            namespaces={"news": Namespace(public=True)},
+            xmpp_domains=["localhost"],
         )
     )
     app = Starlette(routes=[Mount("/push", push)], lifespan=push.lifespan)

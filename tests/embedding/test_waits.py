@@ -138,8 +138,8 @@ async def test_rights_are_checked_again_for_each_caller(shop: tuple[Shop, Hosted
     it, running = shop
     etag = (await running.ask("/orders/7", WAIT)).headers["etag"]
     async with (
-        running.waiting("/orders/7", etag, **{"x-user": "ada"}) as ada,
-        running.waiting("/orders/7", etag, **{"x-user": "bob"}) as bob,
+        running.waiting("/orders/7", etag, headers={"x-user": "ada"}) as ada,
+        running.waiting("/orders/7", etag, headers={"x-user": "bob"}) as bob,
     ):
         it.readers.remove("bob")
         it.totals["7"] = 4
@@ -230,7 +230,7 @@ async def test_middleware_of_the_route_runs_again_and_that_of_the_application_do
     )
     async with hosted(app, push) as running:
         etag = (await running.ask("/api/mine", {**WAIT, "x-user": "ada"})).headers["etag"]
-        async with running.waiting("/api/mine", etag, **{"x-user": "ada"}) as response:
+        async with running.waiting("/api/mine", etag, headers={"x-user": "ada"}) as response:
             before = len(of_route), len(of_app)
             state["n"] = 2
             await push.publish("user:ada", None)
