@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Router
 
 from pushhub.api.access_log import access_log, logged, redact_uvicorn
-from pushhub.api.asgi import handled, refused
+from pushhub.api.asgi import handled, refused, route_path
+from pushhub.api.asgi_lifespan import calling_on_signal
 from pushhub.api.asgi_proxy import AsgiProxy
 from pushhub.api.control import Control
 from pushhub.api.cors import EXPOSED, LOOPBACK_ORIGIN, Cors
@@ -196,8 +198,14 @@ class App:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         await self.open()
-        yield
+        with calling_on_signal(self.leave):
+            yield
         await self.close()
+
+    def leave(self) -> None:
+        """The server is about to end: complete the holds, so that it need not wait for them."""
+        self.service.leaving = True
+        self._draining = asyncio.ensure_future(self.service.hub.drain(self.settings.drain_seconds))
 
     async def open(self) -> None:
         """Open the store and start the hub.
@@ -320,8 +328,7 @@ class App:
 
     def _is_of_origin(self, scope: Scope) -> bool:
         """Whether the origin serves a request, not pushhub itself."""
-        path: bytes = scope.get("raw_path") or scope["path"].encode()
-        return self.origin is not None and self.origin.owns(path.decode("latin-1"))
+        return self.origin is not None and self.origin.owns(route_path(scope))
 
 
 def _acks(settings: Settings) -> Acks:

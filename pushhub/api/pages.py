@@ -205,9 +205,10 @@ def problem_handlers(
         name = request.url.path.removesuffix("/").rpartition("/")[2]
         if request.url.path.endswith("/") and name in _PAGES:
             return RedirectResponse(f"../{name}", 307)
+        docs = f"{request.scope.get('root_path', '').rstrip('/')}{prefix}/docs"
         return _problem(
             service,
-            Problem("not-found", f"There is no page at this URL; {prefix}/docs lists all pages."),
+            Problem("not-found", f"There is no page at this URL; {docs} lists all pages."),
         )
 
     async def method_not_allowed(request: Request, error: Exception) -> Response:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
+from typing import Any
 
 import orjson
 
@@ -236,6 +237,13 @@ class Event:
     def encoding(self) -> str:
         """How `text` has the data: `base64`, or empty if as it was published."""
         return "" if self.is_json or self._is_text else "base64"
+
+    @property
+    def payload(self) -> Any:
+        """The data as a Python value: JSON is parsed, text is a `str`, all else stays `bytes`."""
+        if self.is_json:
+            return orjson.loads(self.data)
+        return self.data.decode() if self._is_text else self.data
 
     @property
     def is_json(self) -> bool:

@@ -45,8 +45,8 @@ def put(place: Place) -> None:
     ask("PUT", f"{place.url}/ann/work/{number}.ics", body, headers)
 
 
-# The page first tries to log in without a name, and shows its form again when that is refused, which
-# may be after the form was sent.
+# The page first tries to log in without a name, and shows its form again when that is refused,
+# which may be after the form was sent.
 _LOGIN = """
     const calendar = page.locator("#collectionsscene article:not(.hidden)");
     const soon = { timeout: 5000 };

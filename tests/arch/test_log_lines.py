@@ -73,6 +73,7 @@ LINES = {
     "auth/audit.py:AuditLog.refuse": "`NETWORK_RATE` and `PROCESS_RATE`",
     "xmpp/sasl/login.py:_offered xmpp.unknown_mechanisms": "once in a process",
     "xmpp/server.py:XmppServer.open xmpp.unsafe_expat": "once in a process",
+    "embedding/push_hub.py:PushHub.lifespan waits.not_upgraded": "once for each start of the host",
     "xmpp/storage/backoff.py:Backoff.give_up xmpp.stalled": "once a minute for each loop",
 }
 

@@ -37,6 +37,12 @@ LOOPS = {
     "canary/log_reads.py:CanaryStream.reach": "bytes; the event, or the check's 10 s",
     "canary/log_reads.py:CanaryWait.reach": "an event; the awaited one, or the check's 10 s",
     "canary/xmpp_check.py:XmppCheck._next": "a response; the element, or the check's 10 s",
+    "embedding/subscriber.py:subscribe": "an event or the end of its hold; a pause that doubles up "
+    "to 30 s while the log cannot be read; the drain, or the subscriber",
+    "embedding/waiting_route.py:WaitingExchange._respond": "an event, and a run of the route; the "
+    "deadline of the wait",
+    "embedding/waiting_route.py:WaitingExchange._disconnected": "a message; the client's end, or "
+    "the response",
     "hub/drain.py:complete_holds": "a step, or a turn of the loop when time is up; no hold is left",
     "hub/subscription.py:Subscription.start": "a hold or 1 s; each round reads on, a drain or "
     "`stop` ends it",

@@ -24,6 +24,7 @@ RECORDS = {
     "pushhub/canary/listener.py": "events of the canary, published over HTTP",
     "pushhub/cli/audit.py": "audit lines of commands",
     "pushhub/console/agent.py": "requests and replies between the consoles of processes",
+    "pushhub/embedding/wakes.py": "wakes of endpoints that wait, without data",
     "pushhub/origin/shared/fetch_claims.py": "which node fetches a resource",
     "pushhub/origin/shared/fetch_pace.py": "the demands of nodes, and their shares of a budget",
     "pushhub/origin/shared/resource_channel.py": "representations of shared resources",

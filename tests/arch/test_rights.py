@@ -51,6 +51,8 @@ COUNTERS = {"caller", "lease"}
 
 # Polls without a grant: of the server itself, and of clients whose rights the origin decides about.
 WITHOUT_GRANT = {
+    # The application that the hub is a part of.
+    "pushhub/embedding/subscriber.py",
     "pushhub/hub/subscription.py",
     "pushhub/origin/exchange.py",
     "pushhub/origin/grip/gateway.py",

@@ -59,8 +59,12 @@ def circles(graph: dict[str, set[str]]) -> list[set[str]]:
     return found
 
 
+# The public names, which are imported when they are used.
+DOOR = "pushhub/__init__.py"
+
+
 def test_a_circle_of_types_has_two_modules() -> None:
-    graph = {module: set(imported(module)) for module in MODULES}
+    graph = {module: set(imported(module)) - {DOOR} for module in MODULES}
     assert not [sorted(circle) for circle in circles(graph) if len(circle) > MOST_FILES]
 
 

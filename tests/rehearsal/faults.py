@@ -126,9 +126,8 @@ async def worker_hung(scene: Scene) -> None:
 
 async def proxy_reloaded(scene: Scene) -> None:
     """The proxy reads its file again, three times."""
-    number = signal.SIGHUP if scene.proxy.name == "nginx" else signal.SIGUSR2
     for _ in range(3):
-        os.kill(scene.proxy.pid, number)
+        await thread(scene.proxy.reload)
         await asyncio.sleep(2)
 
 

@@ -1,0 +1,1 @@
+"""pushhub inside a Python application: publish, subscribe, and endpoints that may wait."""
