@@ -119,6 +119,7 @@ LOOPS = {
     "api/asgi_proxy.py:AsgiProxy._disconnected": "a message of the server; the client's end",
     "xmpp/storage/offline.py:_events_between": "a page of the archive; each round reads on",
     "xmpp/routing/local_user.py:LocalUser._flush": "a page of the archive; each round reads on",
+    "xmpp/routing/lost_end.py:_first_of": "a read; each round halves the span",
     "xmpp/tasks.py:BackgroundTasks.settle": "the tasks' end",
     "xmpp/transport/bosh_sessions.py:BoshSessions.migrate_all": "a sleep; a deadline",
     "xmpp/xep/mam.py:Archive.first_since": "a read; each round halves the span",

@@ -96,8 +96,8 @@ class LocalUser:
         self.subscription = subscription
 
     async def _forget_lost_end(self) -> None:
-        sessions = self.sessions.values()
-        await forget_lost_end(self._context.hub.store, self.jid.bare, self.state, sessions)
+        late = [session.delivered_late for session in self.sessions.values()]
+        await forget_lost_end(self._context.hub.store, self.jid.bare, self.state, late)
 
     def delivered_upto(self, session: XmppSession) -> Cursor | None:
         """The last message of the archive that this node has delivered to a session, if the message
@@ -318,8 +318,8 @@ class LocalUser:
         return at.offset
 
     async def _lost_messages(self) -> list[tuple[Event, bytes]]:
-        sessions = self.sessions.values()
-        return await lost_messages(self._context.hub.store, self.jid.bare, self.state, sessions)
+        await self._forget_lost_end()
+        return await lost_messages(self._context.hub.store, self.jid.bare, self.state)
 
     def lose(self, stanzas: Iterable[Element]) -> None:
         """A session ended; as far as known, it did not receive these stanzas."""

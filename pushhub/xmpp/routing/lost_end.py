@@ -1,5 +1,5 @@
 """An archive that has lost its end, as in a failover: the offsets of its lost messages name other
-messages later, which nobody has received."""
+messages later, which no client has received."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pushhub.log.read import Gap
 from pushhub.xmpp.storage.archive import DelayedMessages, archive_channel, events_at
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Iterable
 
     from pushhub.log.event import Event
     from pushhub.store.base import Store
     from pushhub.xmpp.routing.delivery_state import DeliveryState
-    from pushhub.xmpp.routing.session import XmppSession
 
 
 async def forget_lost_end(
-    store: Store, bare: str, state: DeliveryState, sessions: Collection[XmppSession]
+    store: Store, bare: str, state: DeliveryState, late: Iterable[dict[int, None]]
 ) -> None:
     """Forget what the delivery state of an older epoch of the store says about offsets that have
-    other messages in the present epoch, or none.
+    other messages in the present epoch, or none. `late` has the offsets that each session received
+    late.
 
     Raises:
         StoreError: the store cannot be read.
@@ -36,9 +36,9 @@ async def forget_lost_end(
         state.keep(epoch)
         return
     state.forget_from(Cursor(epoch, first))
-    for session in sessions:
-        for offset in [offset for offset in session.delivered_late if offset >= first]:
-            del session.delivered_late[offset]
+    for offsets in late:
+        for offset in [offset for offset in offsets if offset >= first]:
+            del offsets[offset]
 
 
 async def _first_of(epoch: str, store: Store, bare: str, upto: int) -> int:
@@ -59,15 +59,12 @@ async def _first_of(epoch: str, store: Store, bare: str, upto: int) -> int:
     return low
 
 
-async def lost_messages(
-    store: Store, bare: str, state: DeliveryState, sessions: Collection[XmppSession]
-) -> list[tuple[Event, bytes]]:
+async def lost_messages(store: Store, bare: str, state: DeliveryState) -> list[tuple[Event, bytes]]:
     """The messages that vanished clients may lack, with their payloads. A failure forgets none.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    await forget_lost_end(store, bare, state, sessions)
     lost, delayed = state.take_lost(), DelayedMessages(store, bare)
     try:
         events = await events_at(store, bare, lost)
