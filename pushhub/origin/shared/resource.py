@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pushhub.http.problem import Problem, retry_after
+from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
 from pushhub.hub.hold import Hold
 from pushhub.hub.wheel import OFF, TICK_SECONDS
@@ -25,7 +25,7 @@ from pushhub.origin.shared.fetcher import Fetched, FetchFailed, Unchanged, Unsha
 from pushhub.origin.shared.poll_interval import PollInterval
 from pushhub.origin.shared.representation import Representation
 from pushhub.origin.shared.resource_poll import ResourcePolls
-from pushhub.origin.shared.resource_state import ResourceState, fetched_response
+from pushhub.origin.shared.resource_state import ResourceState, fetched_response, store_problem
 from pushhub.polls.base import NO_HINT
 from pushhub.store.base import Mismatch, StoreError
 
@@ -376,8 +376,7 @@ class Resource:
         """Another node has published since this fetch began."""
         if not self.state.interval.conflicted():
             self._owner.unshared.stalled(self.key, self.route, "a change cannot be published")
-            why = "The change cannot be published; try later."
-            problem = Problem("store-unavailable", why, headers=(retry_after(1),))
+            problem = store_problem("The change cannot be published; try later.")
             self.state.interval.failed(FetchFailed(problem))
 
     def _schedule(self, since: float = float("inf")) -> None:

@@ -104,9 +104,7 @@ class ResourceState:
                 # Clients receive the change, and must not get the state before from memory.
                 self.verified = float("-inf")
                 if isinstance(outcome, StoreError):
-                    problem = Problem(
-                        "store-unavailable", outcome.public, headers=(retry_after(1),)
-                    )
+                    problem = store_problem(outcome.public)
                     self.interval.failed(FetchFailed(problem))
                 return outcome
         self._add(representation)
@@ -210,3 +208,8 @@ def can_revalidate(condition: WaitCondition | None, representation: Representati
     representation without `Last-Modified` cannot be named by a date.
     """
     return not isinstance(condition, Modified) or modified_at(representation) is not None
+
+
+def store_problem(detail: str) -> Problem:
+    """The problem of a change that the store did not take."""
+    return Problem("store-unavailable", detail, headers=(retry_after(1),))
