@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pushhub.doctor.finding import Finding
     from pushhub.settings import Settings
 
-CHECK = "canary"
 # A hub on the same machine responds in milliseconds, a busy one within this time.
 RESPONSE_SECONDS = 5.0
 # A last success that is older than two rounds and a half is red: the canary has stopped. Of a hub
@@ -38,14 +37,14 @@ def judge(metrics: str, interval: float = LONGEST_INTERVAL) -> Finding:
         (verdicts if kind == "ok" else ages)[check] = float(value)
     if not ages:
         return warn(
-            CHECK,
+            "canary",
             "The hub runs no canary, so nothing checks that events arrive: `canary` is 0, the hub "
             "is about to end, or the server is not pushhub serve.",
         )
     lost = sum(float(value) for value in _LOST.findall(metrics))
     if lost:
         return bad(
-            CHECK,
+            "canary",
             f"The canary missed {lost:,.0f} of its events without a gap, which is a fault of "
             "pushhub: report it with the log.",
         )
@@ -55,19 +54,19 @@ def judge(metrics: str, interval: float = LONGEST_INTERVAL) -> Finding:
         named = ", ".join(f"{check} (for {ages[check]:,.0f} s)" for check in red[:MAX_NAMED])
         more = f" and {len(red) - MAX_NAMED} more" if len(red) > MAX_NAMED else ""
         return bad(
-            CHECK,
+            "canary",
             f"Checks of the canary fail: {named}{more}. The reasons are in the log "
             "(canary.failed), and on the console's page of nodes.",
         )
     if len(verdicts) < len(ages):
-        return ok(CHECK, "The canary has not ended its first round yet.")
-    return ok(CHECK, f"All {len(ages)} checks of the canary succeed.")
+        return ok("canary", "The canary has not ended its first round yet.")
+    return ok("canary", f"All {len(ages)} checks of the canary succeed.")
 
 
 def unseen(status: int) -> Finding:
     """The metrics got another response than their text."""
     return ok(
-        CHECK,
+        "canary",
         f"The state of the canary is not shown here: GET /metrics gets {status}. A key that "
         "manages '*' shows it; give it by $PUSHHUB_KEY.",
     )
@@ -77,7 +76,7 @@ def examine(settings: Settings, key: str | None) -> Iterator[Finding]:
     """The canary of the hub that these settings start, if that runs."""
     if not settings.canary:
         yield warn(
-            CHECK,
+            "canary",
             "The canary is off (`canary = 0`), so nothing checks that events arrive; 60 is usual.",
         )
         return

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pushhub.doctor import canary
 from pushhub.doctor.canary import examine, judge
 from pushhub.doctor.through import examine_through
 from pushhub.settings import Settings
@@ -69,7 +68,7 @@ async def test_a_hub_that_runs_is_examined() -> None:
         await examine_through(
             url, None, seconds=5, wait=1, report=through.append, progress=lambda gone, left: None
         )
-        (one,) = [one for one in through if one.check == canary.CHECK]
+        (one,) = [one for one in through if one.check == "canary"]
         assert (one.level, "publish (for " in one.sentence) == ("bad", True)
 
 
