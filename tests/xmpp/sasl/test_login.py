@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -389,7 +390,7 @@ async def test_a_login_can_be_tried_again(strict: World) -> None:
 def searches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The searches for installed mechanisms, which start with none in the cache."""
     made: list[str] = []
-    search = sasl.entry_points
+    search = metadata.entry_points
 
     def counted(group: str) -> Any:
         made.append(group)
