@@ -9,6 +9,8 @@ arguments, environment, folder and streams as a new interpreter would.
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
 import json
 import os
 import queue
@@ -204,11 +206,36 @@ def _serve(connection: socket.socket) -> dict[str, Any]:
     return forked
 
 
+def _nothing() -> None:
+    """In the place of `gc.unfreeze`, which a server calls when it has stopped."""
+
+
+def _fill_caches() -> None:
+    """Do what each start of a server repeats with the same result: build the command line of
+    `serve` with its hundred options, compile the routes, and search for SASL mechanisms.
+    """
+    typer: Any = import_module("typer.main")
+    commands: Any = import_module("pushhub.cli.commands")
+    typer.get_command = functools.cache(typer.get_command)
+    commands.command_line = functools.cache(commands.command_line)
+    for option in typer.get_command(commands.command_line("serve")).commands["serve"].params:
+        option.get_runtime_param()
+    settings = import_module("pushhub.settings").Settings(dev=True, store="memory://")
+    import_module("pushhub.app").App(settings)
+
+
 def main() -> None:
-    """Import what servers import, and fork."""
+    """Import what servers import, and fork. What is frozen here stays so in the children: their
+    garbage collector visits own objects only. A visit writes, and a written page is copied; at
+    the start and at the exit of a server this took longer than all else together.
+    """
     for name in _IMPORTED:
         import_module(name)
+    _fill_caches()
+    gc.collect()
+    gc.freeze()
     request = _serve(socket.socket(fileno=int(sys.argv[1])))
+    gc.unfreeze = _nothing
     sys.argv = [request["module"], *request["args"]]
     # `-m` puts the folder of the process in front of the path.
     sys.path[0] = request["cwd"]

@@ -241,7 +241,7 @@ def serve(
         environ[f"PUSHHUB_{name.upper()}"] = text
     # An empty folder: there is no configuration file to be found.
     with tempfile.TemporaryDirectory(prefix="pushhub-") as folder:
-        process = _started(DRIVERS[driver], environ, folder, settings.get("workers", 1) > 1)
+        process = started(DRIVERS[driver], environ, folder, settings.get("workers", 1) > 1)
         try:
             server = Server(driver, process)
             yield server
@@ -252,7 +252,7 @@ def serve(
                 process.wait()
 
 
-def _started(
+def started(
     command: list[str], environ: dict[str, str], folder: str, has_workers: bool
 ) -> subprocess.Popen[str]:
     """A new process. One with workers starts others as a user's does, from its own command."""

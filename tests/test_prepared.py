@@ -83,3 +83,22 @@ def test_settings_of_a_megabyte_arrive() -> None:
     with child.stdout, child.stderr:
         assert "No such file" in child.stderr.read()
     assert child.wait(20) != 0
+
+
+def test_the_exit_of_a_child_visits_its_own_objects_only(tmp_path: Path) -> None:
+    """Its own cycles are still collected, so an exception that was never retrieved is reported."""
+    (tmp_path / "probe_of_exit.py").write_text(
+        "import gc\n"
+        "class Cycle:\n"
+        "    def __init__(self): self.own = self\n"
+        "    def __del__(self): print('collected', flush=True)\n"
+        "gc.unfreeze()\n"
+        "print(gc.get_freeze_count() > 50_000, flush=True)\n"
+        "gc.disable()\n"
+        "Cycle()\n"
+    )
+    child = prepared.start("probe_of_exit", [], dict(os.environ), str(tmp_path))
+    with child.stdout, child.stderr:
+        assert child.stdout.read() == "True\ncollected\n"
+        assert child.stderr.read() == ""
+    assert child.wait(20) == 0

@@ -7,8 +7,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from math import inf
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.ports import free_port
-from tests.serving import START_SECONDS, Server
+from tests.serving import START_SECONDS, Server, started
 from tests.wire import Client, Response
 
 
@@ -36,6 +34,7 @@ class Node:
         for name, setting in given.items():
             text = setting if isinstance(setting, str) else json.dumps(setting)
             self._environ[f"PUSHHUB_{name.upper()}"] = text
+        self._has_workers = settings.get("workers", 1) > 1
         self.server: Server | None = None
 
     async def start(self) -> Node:
@@ -45,15 +44,8 @@ class Node:
         return self
 
     def _start(self) -> Server:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pushhub", "serve", "--port", str(self.port)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self._folder.name,
-            env=self._environ,
-        )
+        command = ["-m", "pushhub", "serve", "--port", str(self.port)]
+        process = started(command, self._environ, self._folder.name, self._has_workers)
         try:
             return Server("front", process, self.start_seconds)
         except BaseException:

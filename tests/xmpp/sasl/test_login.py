@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -13,6 +14,7 @@ from precis_i18n import get_profile
 from scramp import ScramClient  # type: ignore[import-untyped]
 
 from pushhub.log.grant import Action
+from pushhub.xmpp import sasl
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.model.jid import JidError
 from pushhub.xmpp.model.saslprep import saslprep
@@ -24,7 +26,7 @@ from tests.store.labs import Clock, make_lab
 from tests.xmpp.world import DOMAIN, PASSWORD, World
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from pushhub.xml import Element
@@ -384,6 +386,29 @@ async def test_a_login_can_be_tried_again(strict: World) -> None:
     assert await client.ended() == "not-authorized", "one has logged in once"
 
 
+@pytest.fixture
+def searches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The searches for installed mechanisms, which start with none in the cache."""
+    made: list[str] = []
+    search = metadata.entry_points
+
+    def counted(group: str) -> Any:
+        made.append(group)
+        return search(group=group)
+
+    monkeypatch.setattr("pushhub.xmpp.sasl.entry_points", counted)
+    mechanisms.cache_clear()
+    yield made
+    mechanisms.cache_clear()
+
+
+def test_a_process_searches_for_mechanisms_once(searches: list[str]) -> None:
+    assert mechanisms() is mechanisms()
+    assert list(mechanisms()) == [mechanism.name for mechanism in sasl.BUILT_IN]
+    assert searches == [sasl.GROUP]
+
+
+@pytest.mark.usefixtures("searches")
 async def test_a_custom_mechanism(
     strict: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -400,6 +425,7 @@ async def test_a_custom_mechanism(
             return Door
 
     monkeypatch.setattr("pushhub.xmpp.sasl.entry_points", lambda group: [Entry()])
+    mechanisms.cache_clear()
     assert mechanisms()["X-DOOR"] is Door  # type: ignore[comparison-overlap]
     settings = {"xmpp_domains": [DOMAIN], "xmpp_mechanisms": ["X-DOOR", "X-UNKNOWN"]}
     world = World(strict._make, False, dev=False, **settings)
