@@ -34,6 +34,7 @@ from pushhub.server.http1.limits import (
     SLICE_SECONDS,
     WRITE_HIGH_WATER,
 )
+from pushhub.server.http1.slow_refusal import SlowRefusal
 from pushhub.server.http1.states import BODY, GUEST, HEAD, HELD, IDLE, LINGER, NAMES, STREAM
 from pushhub.server.sockets import has_unread, reset
 
@@ -242,8 +243,9 @@ class Connection(asyncio.Protocol):
             self.resume_reading()
 
     def resume_reading(self) -> None:
-        """Read from the transport again, unless the client has sent its last byte."""
-        if not self.half_closed and not self.transport.is_closing():
+        """Read from the transport again, unless the client has sent its last byte or is slowed."""
+        slowed = isinstance(self.hold, SlowRefusal)
+        if not (slowed or self.half_closed or self.transport.is_closing()):
             self.transport.resume_reading()
 
     def conclude(self, outcome: Outcome) -> None:

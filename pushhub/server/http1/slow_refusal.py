@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class SlowRefusal(Hold):
-    """A response 429 that is written when its pause has ended. Requests that the client sends
-    ahead wait for it.
+    """A response 429 that is written when its pause has ended. Until then nothing is read from the
+    connection: requests that the client sends ahead, or the rest of the body, stay in the kernel.
 
     Args:
         network: the client as limits count it.
@@ -51,6 +51,9 @@ class SlowRefusal(Hold):
 
     def wait(self, seconds: float) -> None:
         """Hold the response back."""
+        transport = self._connection.transport
+        if not transport.is_closing():
+            transport.pause_reading()
         context = self._connection.context
         context.wheel.set(self, context.now() + seconds)
 
