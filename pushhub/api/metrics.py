@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pushhub.api.build_info import build_info
 from pushhub.api.canary_metrics import CANARY_METRICS
 from pushhub.api.metric import Info, Metric, Value
 from pushhub.api.origin_metrics import ORIGIN_METRICS
+from pushhub.api.process_figures import most_descriptors, open_descriptors, resident_bytes
 from pushhub.api.request_spans import NO_SPANS
 from pushhub.hub.stats import Histogram
 
@@ -24,33 +23,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 def render(service: Service) -> str:
     """Every metric, with its meaning."""
     return "".join(_family(metric, metric.read(service)) for metric in METRICS)
-
-
-def most_descriptors() -> int:
-    """How many descriptors this process may have open; 0 where the system has no such limit."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _resident_bytes(service: Service) -> float | None:
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        # Without a free descriptor all of these figures are left out together.
-        os.listdir("/proc/self/fd")
-    except OSError:
-        # The system is no Linux, or no descriptor is left; the other metrics matter all the more.
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _open_descriptors(service: Service) -> float | None:
-    try:
-        return len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return None
 
 
 def _labelled(values: Mapping[str, Value]) -> dict[str, Value]:
@@ -370,8 +342,8 @@ METRICS: tuple[Metric, ...] = (
         "gauge",
         lambda service: most_descriptors(),
     ),
-    Metric("process_resident_memory_bytes", "Resident memory.", "gauge", _resident_bytes),
-    Metric("process_open_fds", "Open file descriptors.", "gauge", _open_descriptors),
+    Metric("process_resident_memory_bytes", "Resident memory.", "gauge", resident_bytes),
+    Metric("process_open_fds", "Open file descriptors.", "gauge", open_descriptors),
 )
 
 

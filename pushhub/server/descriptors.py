@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pushhub.api.metrics import most_descriptors
+from pushhub.api.process_figures import most_descriptors
 from pushhub.hub.wheel import OFF
 
 if TYPE_CHECKING:
