@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from pushhub import telemetry as logs
 from pushhub.app import create_app
-from pushhub.server.server import CannotListen, Server
+from pushhub.server.orphan import OrphanGuard
+from pushhub.server.server import CannotListen, Server, stop_seconds
 from pushhub.server.worker_metrics import WorkerMetrics
 from pushhub.store.base import StoreError
 
@@ -146,6 +147,13 @@ def run_worker(
         loop.add_reader(pipe.fileno(), receive, loop)
         pipe.send(Ready())
 
+    def leave() -> float:
+        """The seconds that this worker has after the end of its supervisor: those of a stop, or
+        none before it serves.
+        """
+        server.should_exit = True
+        return stop_seconds(app.settings) if server.started else 0.0
+
     def receive(loop: asyncio.AbstractEventLoop) -> None:
         try:
             message = pipe.recv()
@@ -170,15 +178,18 @@ def run_worker(
         else:
             server.should_exit = server.force_exit = True
 
+    guard = OrphanGuard(leave)
     try:
         app = create_app(settings)
         app.service.peers = peers
         app.service.reload = requests.send if reloads else None
         server = WorkerServer(app, started, controls=sockets[publics:])
+        guard.start()
         server.run(sockets=sockets[:publics])
     except (StoreError, CannotListen) as error:
         pipe.send(WorkerFailed(str(error)))
         sys.exit(1)
     finally:
+        guard.stop()
         peers.close(last=os.getppid() != supervisor)
     sys.exit(0 if server.started else 1)

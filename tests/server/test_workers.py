@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -431,6 +431,72 @@ async def test_workers_do_not_outlive_their_supervisor(redis_url: str) -> None:
         await until(lambda: not any(map(runs, pids)))
         assert await server.left() == -signal.SIGKILL
         assert not any(folder.exists() for folder in folders)
+
+
+async def test_a_worker_that_starts_does_not_outlive_its_supervisor() -> None:
+    """It waits for a store that does not respond, and its loop never looks at the pipe."""
+    rack = Rack()
+    valkey = rack.start(KINDS["valkey9"])
+    with closing(rack), serve("front", valkey.url(), workers=2, drain_seconds=1) as server:
+        first = workers(server)[0]
+        valkey.signal(signal.SIGSTOP)
+        try:
+            os.kill(first, signal.SIGKILL)
+            await until(lambda: len(_children(server) - {first}) == 2)
+            (new,) = _children(server) - {first, workers(server)[1]}
+            # One of them waits for the end of the supervisor.
+            await until(lambda: len(list(Path(f"/proc/{new}/task").iterdir())) > 1)
+            server.signal(signal.SIGKILL)
+            await until(lambda: not runs(new))
+        finally:
+            valkey.signal(signal.SIGCONT)
+        assert await server.left() == -signal.SIGKILL
+
+
+def _children(server: Server) -> set[int]:
+    """The workers of a supervisor."""
+    pid = server.process.pid
+    pids = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return {child for child in pids if "spawn_main" in _command(child)}
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+HANGS = """
+import multiprocessing, sys, time
+from pushhub.server.orphan import OrphanGuard
+
+def worker():
+    OrphanGuard(lambda: 0.2).start()
+    print("watches", flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    child = multiprocessing.get_context("spawn").Process(target=worker)
+    child.start()
+    print(child.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+async def test_a_worker_whose_stop_hangs_ends_after_its_seconds(tmp_path: Path) -> None:
+    (tmp_path / "hangs.py").write_text(HANGS)
+    supervisor = await asyncio.create_subprocess_exec(
+        sys.executable, tmp_path / "hangs.py", stdout=subprocess.PIPE
+    )
+    try:
+        assert supervisor.stdout
+        lines = [(await supervisor.stdout.readline()).decode() for _ in range(2)]
+        (pid,) = (int(line) for line in lines if line.strip().isdigit())
+    finally:
+        supervisor.kill()
+        await supervisor.wait()
+    await until(lambda: not runs(pid))
 
 
 def _sockets(server: Server) -> list[Path]:
