@@ -3,6 +3,11 @@
 import asyncio
 from bisect import bisect_right
 
+from pushhub.log.event import Draft
+from pushhub.origin.shared.fetch_budget import Demand
+from pushhub.origin.shared.fetch_pace import CHANNEL, RETENTION
+from pushhub.origin.shared.node_demands import SILENT_SECONDS, DemandHeartbeat, origin_id
+from pushhub.store.base import Append
 from pushhub.testing.simulation.world import World
 from tests.simulation.test_origin import live
 
@@ -147,3 +152,27 @@ def test_a_lone_waiter_on_a_shared_log_is_fetched_for_from_the_first_second_on()
             await node.stop()
 
     live(story, nodes=2, is_shared=True)
+
+
+def test_a_heartbeat_that_comes_to_a_node_without_demand_is_forgotten() -> None:
+    """The last heartbeat of a node that has died, while this one has just measured nothing."""
+
+    async def story(world: World) -> None:
+        await world.start()
+        (node,) = world.nodes
+        target = "http://origin:80"
+        assert node.app.origin is not None
+        assert node.app.origin.resources is not None
+        node.app.origin.resources.pace.at(target)
+        before = node.weigh()
+        await asyncio.sleep(0.3)
+        demands = {origin_id(target): Demand(1, ((0, 1),), (7,))}
+        draft = Draft(DemandHeartbeat("dead", 0.0, demands).encode())
+        await node.app.service.hub.recorded(Append(CHANNEL, draft, RETENTION))
+        await asyncio.sleep(0.3)
+        assert node.weigh()["NodeDemands._nodes"] > before["NodeDemands._nodes"]
+        await asyncio.sleep(SILENT_SECONDS + 5)
+        assert node.weigh()["NodeDemands._nodes"] == before["NodeDemands._nodes"]
+        await node.stop()
+
+    live(story, nodes=1, is_shared=True)

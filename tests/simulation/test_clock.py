@@ -125,3 +125,15 @@ def test_nodes_that_start_after_a_step_use_the_turns_of_the_others() -> None:
             assert len(world.origin.resources["/poll/1"].fetches) - seen >= 9
 
     assert lived(2, story).oracle.findings == []
+
+
+@pytest.mark.parametrize(
+    ("clock", "found"), [(1_800_000_020.0, ["outlived"]), (1_800_000_005.0, [])]
+)
+def test_an_event_of_before_a_step_back_outlives_no_token(clock: float, found: list[str]) -> None:
+    """The token was made after the clock was set back, and still counts."""
+    world = World(SimulatedLoop(), Plan(1, 1, False, False, (), ()))
+    page = {"events": [{"offset": 1, "time": "2027-01-15T08:00:15Z"}]}
+    world.oracle.delivered_by_token("token-0", page, 1_800_000_010.0, clock)
+    assert [finding.kind for finding in world.oracle.findings] == found
+    world.loop.close()

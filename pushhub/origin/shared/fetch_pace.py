@@ -252,6 +252,8 @@ class FetchPace:
             self.turns.advance(heartbeat.sent, now)
             self._nodes.receive(heartbeat, now, self.turns.monotonic(heartbeat.sent))
             self._is_current = False
+            # Its demand counts until it is withdrawn or expires, so that must be measured.
+            self._has_demand = self._has_demand or len(self._nodes) > 0
             self._hurry()
 
     def _share(self, nodes: NodeDemands, now: float) -> bool:

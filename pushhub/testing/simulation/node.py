@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 
 from pushhub.app import App
 from pushhub.server.http1.factory import ConnectionFactory
+from pushhub.server.server import GRACE_SECONDS
 from pushhub.testing.simulation.log import View
 from pushhub.testing.simulation.loop import PROCESS, Process, SimulatedLoop, kill
 from pushhub.testing.simulation.network import SimulatedEnd
@@ -122,6 +123,9 @@ class Node:
         for end in self.connections:
             end.get_protocol().shutdown()  # type: ignore[attr-defined]
         await asyncio.sleep(0)
+        if self._tasks:
+            # An ASGI server ends the requests that it serves before it ends the application.
+            await asyncio.wait(self._tasks, timeout=GRACE_SECONDS)
         for end in self.connections:
             end.close()
         await self.app.close()

@@ -169,11 +169,13 @@ class Oracle:
         if elapsed > granted + SLACK_SECONDS:
             self.find("late", actor, f"a wait of {granted:g} s ended after {elapsed:.3f} s")
 
-    def delivered_by_token(self, actor: str, page: Any, expires: float) -> None:
-        """A page came to a client whose token expires then, in seconds since 1970."""
+    def delivered_by_token(self, actor: str, page: Any, expires: float, clock: float) -> None:
+        """A page came to a client whose token expires then, at the time `clock`, both in seconds
+        since 1970. A later event is of the time before the clock was set back.
+        """
         for event in page["events"]:
             time = datetime.fromisoformat(event["time"]).timestamp()
-            if time >= expires:
+            if expires <= time <= clock:
                 text = f"event {event['offset']} of {time:.3f} came by a token until {expires:.3f}"
                 self.find("outlived", actor, text)
 

@@ -133,8 +133,10 @@ class TokenReader(FeedReader):
         return granted if self.may_end_early else min(granted, max(0.0, self._until - asked))
 
     def received(self, page: Any, asked: float) -> None:
-        if not any(step >= asked for step in self.world.steps):
-            self.world.oracle.delivered_by_token(self.name, page, self._expires)
+        world = self.world
+        if not any(step >= asked for step in world.steps):
+            clock = world.now() + world.clock_offset
+            world.oracle.delivered_by_token(self.name, page, self._expires, clock)
 
     def refused(self, status: int) -> None:
         if status == 401:
