@@ -1,6 +1,7 @@
 """Each threat of SECURITY.md names tests, and each of these tests exists."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ ATTACKERS = {
 } - {"attacker", "---"}
 
 
+@functools.cache
 def named_in(path: Path) -> set[str]:
     return {
         node.name
