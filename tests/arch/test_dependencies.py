@@ -151,6 +151,8 @@ def test_a_hub_imports_only_what_its_settings_need(name: str, tmp_path: Path) ->
         finally:
             if process.poll() is None:
                 process.kill()
+            # Its readers end before the streams are closed.
+            output.ended(SECONDS)
     imported = {m for m in modules for package in unused if f"{m}.".startswith(f"{package}.")}
     assert "pushhub.hub.hub" in modules
     assert not imported
