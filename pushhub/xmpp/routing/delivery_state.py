@@ -88,12 +88,23 @@ class DeliveryState:
     @property
     def needs_attention(self) -> bool:
         """Whether the marker must be written, or other nodes' messages may become this node's."""
-        return self.changed or bool(self._elsewhere or self._left)
+        return self.changed or self.redelivers or bool(self._elsewhere or self._left)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the marker has everything that this node knows."""
+        return not self.changed or self.position is None
 
     @property
     def must_redeliver(self) -> bool:
         """Whether messages wait for redelivery, and no session is known to have received all."""
         return bool(self._redeliver) and not self.caught_up
+
+    @property
+    def redelivers(self) -> bool:
+        """Whether messages wait for sessions that lack them, because the store could not be read,
+        while other sessions have received all later ones."""
+        return bool(self._redeliver) and self.caught_up
 
     @property
     def other_nodes(self) -> list[str]:

@@ -362,11 +362,11 @@ class LocalUser:
                     self.state.take_back(offset)
                 elif self._context.hub.now() - since > LEFT_SECONDS:
                     self.state.confirm(offset)
-        if self.state.must_redeliver:
-            for session in list(self.sessions.values()):
-                if session.receives_messages:
-                    await self.catch_up(session)
-                    break
+        if self.state.redelivers:
+            await self._redeliver()
+        receivers = [session for session in self.sessions.values() if session.receives_messages]
+        if self.state.must_redeliver and receivers:
+            await self.catch_up(receivers[0])
 
     async def save(self) -> None:
         """Write the marker, if it has changed."""
@@ -374,7 +374,7 @@ class LocalUser:
             return
         async with self._saving:
             state, bare = self.state, self.jid.bare
-            if not state.changed or state.position is None:
+            if state.is_written or state.position is None:
                 return
             streams = [session.stream for session in self.sessions.values()]
             offsets = {o for stream in streams for o in self._archived(stream.pending())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pushhub.store.base import StoreError
+from pushhub.store.base import StoreError, StoreUnavailable
 from pushhub.xmpp.model.stanza import StreamError
 from pushhub.xmpp.routing.local_user import LocalUser
 
@@ -51,19 +51,28 @@ class LocalUsers:
             user.close()
             if self.by_jid.get(user.jid.bare) is user:
                 del self.by_jid[user.jid.bare]
-            if not user.anonymous:
+            closing = self._closing.get(user.jid.bare)
+            # A user whose session could not begin has nothing to write.
+            if not user.anonymous and (closing is None or closing.state.is_written):
                 self._closing[user.jid.bare] = user
 
     async def save_closed(self, user: LocalUser) -> None:
-        """Write the marker of a user without sessions, and forget the user."""
+        """Write the marker of a user without sessions, and forget the user when the store has
+        it."""
         await user.save()
-        if self._closing.get(user.jid.bare) is user:
+        if user.state.is_written and self._closing.get(user.jid.bare) is user:
             del self._closing[user.jid.bare]
 
     async def wait_closed(self, bare: str) -> None:
-        """Wait until the marker of an account's ended sessions is written."""
+        """Wait until the marker of an account's ended sessions is written.
+
+        Raises:
+            StoreUnavailable: it cannot be written, and the next session would miss messages.
+        """
         if (user := self._closing.get(bare)) is not None:
             await user.save()
+            if not user.state.is_written:
+                raise StoreUnavailable("The messages of ended sessions are not recorded yet.")
 
     def _schedule(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(SAVE_SECONDS, self._save_changed)
@@ -71,17 +80,21 @@ class LocalUsers:
     def _save_changed(self) -> None:
         self._timer = None
         changed = [user for user in self.by_jid.values() if user.state.needs_attention]
+        changed += [user for user in self._closing.values() if not user.state.is_written]
         if changed:
             self._context.spawn(self._save_all(changed))
-        if self.by_jid:
+        if self.by_jid or self._closing:
             self._schedule()
 
     async def _save_all(self, users: list[LocalUser]) -> None:
         rest = iter(users)
         for user in rest:
             try:
-                await user.take_over()
-                await user.save()
+                if user.sessions:
+                    await user.take_over()
+                    await user.save()
+                else:
+                    await self.save_closed(user)
             except StoreError:
                 raise  # It fails for the others, too.
             except Exception:
