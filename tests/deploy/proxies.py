@@ -185,11 +185,11 @@ class RunningProxy:
     successors: ExitStack
     """The processes that a reload has started, if there are any."""
 
-    def serves(self) -> bool:
-        """Whether a hub responds through it."""
+    def serves(self, page: str) -> bool:
+        """Whether a hub responds through it with this page of its own."""
         connection = HTTPSConnection("localhost", self.port, timeout=5, context=self.tls)
         try:
-            connection.request("GET", "/livez")
+            connection.request("GET", page)
             return connection.getresponse().status == 200
         except OSError:
             return False
@@ -270,9 +270,17 @@ class Certificate:
 
 @contextmanager
 def run_proxy(
-    proxy: Proxy, folder: Path, tls: ssl.SSLContext, hubs: tuple[int, int], *, short: bool = False
+    proxy: Proxy,
+    folder: Path,
+    tls: ssl.SSLContext,
+    hubs: tuple[int, int],
+    *,
+    short: bool = False,
+    prefix: str = "",
 ) -> Iterator[RunningProxy]:
-    """A proxy in front of two hubs. The folder has the certificate."""
+    """A proxy in front of two hubs, whose own pages are under `prefix`. The folder has the
+    certificate.
+    """
     program = outside.require(proxy.part)
     if proxy.program:
         program = str(Path(program) / proxy.program)
@@ -299,7 +307,7 @@ def run_proxy(
     with ExitStack() as stack, programs.run([command], [port], log, own_data) as (process,):
         running = RunningProxy(proxy.name, port, redirect, log, tls, process, command, own, stack)
         # Traefik listens before it has read its routes.
-        block_until(running.serves, programs.START_SECONDS)
+        block_until(lambda: running.serves(f"{prefix}/livez"), programs.START_SECONDS)
         yield running
         assert process.poll() is None, log.read_text()
 

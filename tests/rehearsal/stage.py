@@ -26,6 +26,7 @@ from tests.faults.nodes import Node
 from tests.mixed import unpack_package
 from tests.ports import free_port
 from tests.redis_servers import KINDS, Kind, Rack, RedisServer
+from tests.rehearsal.line import PREFIX
 
 if TYPE_CHECKING:
     from tests.rehearsal.diary import Diary
@@ -158,7 +159,8 @@ class Stage:
             await hub.serving()
         tls = Certificate(self.folder).tls
         ports = (self.hubs[0].port, self.hubs[1].port)
-        return self._stack.enter_context(run_proxy(self._kind, self.folder, tls, ports))
+        proxy = run_proxy(self._kind, self.folder, tls, ports, prefix=PREFIX)
+        return self._stack.enter_context(proxy)
 
     def _start_origin(self, port: int) -> None:
         origin = subprocess.Popen(
