@@ -9,7 +9,7 @@ JSON = {"content_type": "application/json"}
 
 async def test_a_request_waits_for_the_order_to_change() -> None:
     with running("fastapi", "") as example:
-        await example.heard(r"Application startup complete")
+        await example.heard(r"Uvicorn running on")
         first = await example.ask("PORT", "GET", "/orders/1", prefer="wait=25")
         assert first.json() == {"id": 1, "state": "received"}
         waiting = asyncio.create_task(

@@ -339,3 +339,17 @@ def test_an_event_is_where_it_was_born() -> None:
 )
 def test_rfc3339(ms: int, text: str) -> None:
     assert rfc3339(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "payload"),
+    [
+        (b'{"a": 1}', JSON, {"a": 1}),
+        (b"[]", "application/vnd.x+json", []),
+        (b"caf\xc3\xa9", TEXT, "caf\u00e9"),
+        (b"\xff", TEXT, b"\xff"),
+        (b"text", BINARY, b"text"),
+    ],
+)
+def test_payload(data: bytes, content_type: str, payload: object) -> None:
+    assert Event("a", "e", 1, data, content_type).payload == payload

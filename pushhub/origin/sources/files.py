@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -22,6 +23,8 @@ STEP_MS = 20
 DEBOUNCE_MS = 100
 # A folder is looked at so often, whether it is still the same one.
 CHECK_MS = 1000
+# The most files of new folders that are notified one by one; beyond it all resources are.
+MAX_NEW_FILES = 1000
 # As many bytes as a collision-free name of a change needs.
 _KEY_BYTES = 16
 
@@ -96,7 +99,14 @@ class FileSource(FollowedSource):
             elif await asyncio.to_thread(_any_link, paths):
                 # It may lead to another folder than before, with all its files.
                 self._sink.lost()
-            for path, key in await asyncio.to_thread(_keyed, paths):
+            else:
+                # Files that a new folder had before it was watched have no changes of their own.
+                new = [Path(text) for change, text in found if change is Change.added]
+                paths += await asyncio.to_thread(_contents, new, MAX_NEW_FILES + 1)
+                if len(paths) > len(found) + MAX_NEW_FILES:
+                    self._sink.lost()
+                    continue
+            for path, key in await asyncio.to_thread(_keyed, list(dict.fromkeys(paths))):
                 self._take(path, key, folder)
             # A folder that was replaced by another one of the same name is watched no more. The
             # other one may have the same number.
@@ -138,6 +148,14 @@ def _state(file: Path) -> tuple[int, ...]:
 
 def _any_link(paths: list[Path]) -> bool:
     return any(map(os.path.islink, paths))
+
+
+def _contents(paths: list[Path], most: int) -> list[Path]:
+    """The files below those of the paths that are folders, at most so many."""
+    files = (
+        Path(folder, name) for path in paths for folder, _, names in os.walk(path) for name in names
+    )
+    return list(islice(files, most))
 
 
 def _keyed(paths: list[Path]) -> list[tuple[Path, str]]:

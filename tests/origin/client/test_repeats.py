@@ -206,6 +206,11 @@ async def test_what_turns_out_to_vary_is_understood_anew(front: LocalFront, api:
         assert [asked.headers["user-agent"] for asked in api.asked[-2:]] == ["one", "two"]
 
 
-async def test_a_log_of_requests_has_every_one(api: Mirror) -> None:
-    async with LocalFront(origin=api.url, access_log=True) as front:
-        assert front.context.shared_request_cache is None
+@pytest.mark.parametrize(("logs", "cached"), [(False, 1), (True, 0)])
+async def test_a_log_of_requests_has_every_one(api: Mirror, logs: bool, cached: int) -> None:
+    """A cached request has no head, which the line of the log needs."""
+    async with LocalFront(origin=api.url, access_log=logs) as front:
+        async with await Wire.to(front.port) as wire:
+            for _ in range(3):
+                await front.told(wire, get("/public/logged"))
+        assert repr(front.context.shared_request_cache) == f"<SharedRequestCache {cached}>"

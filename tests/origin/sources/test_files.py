@@ -44,6 +44,20 @@ async def test_files_notify(tmp_path: Path) -> None:
             (tmp_path / "more" / "d.json").write_text("1")
 
 
+async def test_the_files_of_a_new_folder_notify(tmp_path: Path) -> None:
+    """It was elsewhere, with its files: they have no changes of their own."""
+    watched, elsewhere = tmp_path / "watched", tmp_path / "elsewhere"
+    watched.mkdir()
+    (elsewhere / "deep").mkdir(parents=True)
+    for folder in (elsewhere, elsewhere / "deep"):
+        (folder / "e.json").write_text("1")
+    async with (
+        following(source(watched)) as front,
+        front.told("/files/moved/e.json", "/files/moved/deep/e.json"),
+    ):
+        elsewhere.rename(watched / "moved")
+
+
 async def test_one_file(tmp_path: Path) -> None:
     file, other = tmp_path / "a.json", tmp_path / "b.json"
     file.write_text("1")
