@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 _HEADERS: Headers = ((b"content-type", DEFAULT_CONTENT.encode()),)
 # During a drain, a migration, or an outage of the store: the client sends the request again.
-_REFUSED: Headers = (*_HEADERS, retry_after(1))
+_RETRY: Headers = (retry_after(1),)
 _GZIP: Headers = ((b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding"))
 
 # The response to most requests; one object, so that its bytes are made once.
@@ -49,9 +49,11 @@ class BoshHold(Hold):
         if body == EMPTY and content == DEFAULT_CONTENT:
             self.complete(_EMPTY)
             return
-        headers: Headers = _HEADERS if status != 503 else _REFUSED
+        headers = _HEADERS
         if content != DEFAULT_CONTENT:
             headers = ((b"content-type", content.encode()),)
+        if status == 503:
+            headers += _RETRY
         if self.gzip and len(body) >= MIN_BYTES:
             headers, body = headers + _GZIP, encode(body)
         self.complete(Response(status, headers, body))

@@ -52,3 +52,6 @@ def test_a_bosh_request_that_must_be_sent_again_has_retry_after() -> None:
     hold.respond(b"", 503)
     hold.respond(b"<body/>")
     assert [dict(reply.headers).get(b"retry-after") for reply in completed] == [b"1", None]
+    # Also in the content type that a client has asked for.
+    hold.respond(b"", 503, "application/xml")
+    assert dict(completed[-1].headers)[b"retry-after"] == b"1"
