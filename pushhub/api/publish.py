@@ -64,7 +64,8 @@ def publish_event(
         key = check_label(_label(headers.get("idempotency-key", "")), "idempotency key")
     except DraftError as error:
         raise Problem("bad-body", str(error)) from None
-    append = Append(channel, draft, retention, _expect(request), key)
+    expect = expectation(headers.get("if-match"), headers.get("if-none-match"))
+    append = Append(channel, draft, retention, expect, key)
     appends = count_publish(request, [append])
     hold = Hold()
 
@@ -121,9 +122,14 @@ def refusal(channel: str, outcome: Mismatch | KeyReused | StoreError) -> Problem
             return store_unavailable(outcome)
 
 
-def _expect(request: Request) -> Expect | None:
-    if (header := request.headers.get("if-match")) is not None:
-        tags = parse_tags(header)
+def expectation(if_match: str | None, if_none_match: str | None) -> Expect | None:
+    """The condition of a publish, by the headers of these names (RFC 9110 §13.1).
+
+    Raises:
+        Problem: `bad-request`, for a condition that no value can have.
+    """
+    if if_match is not None:
+        tags = parse_tags(if_match)
         if ANY in tags:
             return ANY_VALUE
         try:
@@ -135,8 +141,8 @@ def _expect(request: Request) -> Expect | None:
                 "bad-request", "'If-Match' must be the ETag of the value, exactly as received."
             )
         return Expect(cursors)
-    if (header := request.headers.get("if-none-match")) is not None:
-        if header.strip() != ANY:
+    if if_none_match is not None:
+        if if_none_match.strip() != ANY:
             raise Problem(
                 "bad-request",
                 "A publish supports only 'If-None-Match: *', for a channel without a value.",

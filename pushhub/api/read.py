@@ -12,9 +12,9 @@ from pushhub.http.prefer import granted_wait
 from pushhub.http.problem import Problem
 from pushhub.http.sse import HEAD_OF_STREAM, OPENING, RETRIES_MS
 from pushhub.hub.stream import EventStream
-from pushhub.log.cursor import CursorError, Start, parse_since
+from pushhub.log.cursor import Start
 from pushhub.log.grant import Action
-from pushhub.polls.base import parse_limit
+from pushhub.polls.base import parse_limit, start_of
 from pushhub.polls.feed import FeedPoll
 from pushhub.polls.multi import MultiPoll, parse_many
 from pushhub.polls.stream import FeedStream, MultiStream
@@ -107,10 +107,7 @@ def _since(request: Request, streams: bool) -> Since:
     text = text or request.query.get("since")
     if text is None:
         return Start.EARLIEST
-    try:
-        return parse_since(text)
-    except CursorError as error:
-        raise Problem("bad-cursor", str(error)) from None
+    return start_of(text)
 
 
 def _last_event_id(request: Request) -> str | None:

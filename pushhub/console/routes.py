@@ -29,10 +29,10 @@ from pushhub.http.problem import Problem
 from pushhub.http.response import Part, Response
 from pushhub.hub.channel_hold import ConsoleHold
 from pushhub.log.channel import ChannelNameError, public_name
-from pushhub.log.cursor import CursorError, Start, parse_since
+from pushhub.log.cursor import Start
 from pushhub.log.event import check_label
 from pushhub.log.json_body import load
-from pushhub.polls.base import parse_limit
+from pushhub.polls.base import parse_limit, start_of
 from pushhub.polls.feed import JSON, FeedPoll
 
 if TYPE_CHECKING:
@@ -107,10 +107,7 @@ def _audit(
 
 
 def _read(service: Service, request: Request, grant: Grant, channel: str) -> Response | Hold:
-    try:
-        since = parse_since(request.query["since"]) if "since" in request.query else Start.NOW
-    except CursorError as error:
-        raise Problem("bad-cursor", str(error)) from None
+    since = start_of(request.query["since"]) if "since" in request.query else Start.NOW
     poll = FeedPoll(channel, since, parse_limit(request), wait(service, request))
     held = service.hub.begin(ConsoleHold(service.hub, poll, grant))
     assert not isinstance(held, Part), "only a stream's polls are answered with parts"

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pushhub.api.publish import refusal
-from pushhub.http.etag import ANY
 from pushhub.http.problem import Problem
 from pushhub.log.channel import ChannelNameError, public_name
-from pushhub.log.cursor import Cursor, CursorError, parse_cursor
 from pushhub.log.event import BINARY, JSON, Draft, DraftError, check_label, draft_from_body
-from pushhub.store.base import ANY_VALUE, NO_VALUE, Append, Appended, Expect, outcomes_of
+from pushhub.store.base import Append, Appended, outcomes_of
 
 if TYPE_CHECKING:
     from pushhub.api.service import Service
+    from pushhub.log.cursor import Cursor
+    from pushhub.store.base import Expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +61,6 @@ def draft_of(data: Any, content_type: str | None, type: str, id: str) -> Draft:
         raise Problem("bad-body", detail) from None
     except (DraftError, UnicodeError) as error:
         raise Problem("bad-body", str(error)) from None
-
-
-def expectation(if_match: Cursor | str | None, if_none_match: str | None) -> Expect | None:
-    """The condition of a publish, in the terms of HTTP (RFC 9110 §13.1).
-
-    Raises:
-        Problem: `bad-request`, for a condition that no value can have.
-    """
-    if if_match is not None:
-        if if_match == ANY:
-            return ANY_VALUE
-        try:
-            text = str(if_match).strip('"')
-            return Expect(frozenset({parse_cursor(text)}))
-        except CursorError:
-            detail = "'if_match' is the cursor of the value's event, its ETag, or '*'."
-            raise Problem("bad-request", detail) from None
-    if if_none_match is not None:
-        if if_none_match != ANY:
-            detail = "'if_none_match' is '*', for a channel without a value."
-            raise Problem("bad-request", detail)
-        return NO_VALUE
-    return None
 
 
 async def publish(service: Service, append: Append) -> Receipt:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from pushhub.api.asgi_lifespan import calling_on_signal
+from pushhub.api.publish import expectation
 from pushhub.app import App
 from pushhub.embedding.marks import CONCURRENT_RUNS, MARK, WaitMark, upgrade
-from pushhub.embedding.publisher import Receipt, append_of, draft_of, expectation, publish
+from pushhub.embedding.publisher import Receipt, append_of, draft_of, publish
 from pushhub.embedding.subscriber import iterate
 from pushhub.embedding.waiting_route import WaitingRoutes
 from pushhub.embedding.wakes import Wakes
@@ -149,7 +150,7 @@ class PushHub(App):
         """
         self._check_open()
         draft = draft_of(data, content_type, type, id)
-        expect = expectation(if_match, if_none_match)
+        expect = expectation(None if if_match is None else str(if_match), if_none_match)
         append = append_of(self.service, channel, draft, expect, idempotency_key)
         return await publish(self.service, append)
 

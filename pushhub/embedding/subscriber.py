@@ -9,54 +9,24 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pushhub.api.asgi import AsgiWaiter
 from pushhub.embedding.publisher import checked_channel
-from pushhub.http.problem import Problem
 from pushhub.hub.hold import Hold
-from pushhub.hub.subscription import SubscriptionPoll, SubscriptionReply
-from pushhub.log.cursor import Cursor, CursorError, Since, parse_since
+from pushhub.hub.subscription import RETRY_SECONDS, SubscriptionPoll, SubscriptionReply
+from pushhub.log.cursor import Cursor
 from pushhub.log.read import Gap
+from pushhub.polls.base import start_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from pushhub.http.response import Part, Response
     from pushhub.hub.hub import Hub
-    from pushhub.hub.stream import EventStream
+    from pushhub.log.cursor import Since
     from pushhub.log.event import Event
 
-# The pauses before the next read while the log cannot be read: as long as its clients are asked to
-# wait (Retry-After: 1), then longer. A subscription has no end of its own, so neither have these.
-RETRY_SECONDS = 1.0
+# The longest pause before the next read while the log cannot be read; the first is that of the
+# hub's own subscriptions. A subscription has no end of its own, so neither have these.
 MAX_RETRY_SECONDS = 30.0
-
-
-class ReplyFuture:
-    """A hold's driver for a task: the reply is the result of a future."""
-
-    __slots__ = ("reply",)
-
-    def __init__(self) -> None:
-        self.reply: asyncio.Future[Response | Part | EventStream] = (
-            asyncio.get_running_loop().create_future()
-        )
-
-    def deliver(self, reply: Response | Part | EventStream) -> None:
-        if not self.reply.done():
-            self.reply.set_result(reply)
-
-
-def start_of(since: Cursor | str) -> Since:
-    """Where a subscription begins.
-
-    Raises:
-        Problem: `bad-cursor`.
-    """
-    if isinstance(since, Cursor):
-        return since
-    try:
-        return parse_since(since)
-    except CursorError as error:
-        raise Problem("bad-cursor", str(error)) from None
 
 
 async def subscribe(hub: Hub, channel: str, since: Since) -> AsyncIterator[Event | Gap]:
@@ -91,10 +61,10 @@ async def _next(hub: Hub, poll: SubscriptionPoll) -> SubscriptionReply:
     """The reply to a poll, whether the hub has it now or later."""
     held = hub.hold(poll)
     if isinstance(held, Hold):
-        driver = ReplyFuture()
-        held.attach(driver)
+        waiter = AsgiWaiter()
+        held.attach(waiter)
         try:
-            held_reply = await driver.reply
+            held_reply = await waiter.future
         finally:
             held.drop()
     else:
@@ -105,4 +75,5 @@ async def _next(hub: Hub, poll: SubscriptionPoll) -> SubscriptionReply:
 
 def iterate(hub: Hub, channel: str, since: Cursor | str) -> AsyncIterator[Event | Gap]:
     """`subscribe`, with arguments that are checked immediately."""
-    return subscribe(hub, checked_channel(channel), start_of(since))
+    start = since if isinstance(since, Cursor) else start_of(since)
+    return subscribe(hub, checked_channel(channel), start)

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from pushhub.log.cursor import Cursor
     from pushhub.log.read import Read
     from pushhub.polls.base import Positions
-    from pushhub.store.base import StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ class WaitingRoute:
     ) -> None:
         """`channel_of` gives the channel of a request; so many runs are under way at a time."""
         self._app = app
-        self._shared = shared
+        self.shared = shared
         self._channel_of = channel_of
         self._runs = asyncio.Semaphore(concurrency)
 
@@ -150,7 +149,7 @@ class WaitingRoute:
         headers = _headers(scope) if scope["type"] == "http" and scope["method"] == "GET" else {}
         wait = None
         if "prefer" in headers:
-            wait = bounded_wait(preferred(headers["prefer"]), self._shared.max_wait())
+            wait = bounded_wait(preferred(headers["prefer"]), self.shared.max_wait())
         channel = None if wait is None else self._channel(scope)
         if wait is None or channel is None:
             await self._app(scope, receive, send)
@@ -169,10 +168,6 @@ class WaitingRoute:
         """Run the route once, when there is room for one more run."""
         async with self._runs:
             return await RouteRun(scope, receive, send).run(self._app)
-
-    @property
-    def shared(self) -> WaitingRoutes:
-        return self._shared
 
 
 class WaitingExchange:
@@ -278,19 +273,9 @@ def _unchanged(
 
 async def _position(hub: Hub, channel: str) -> Cursor | None:
     """The end of a channel's log; None if it cannot be read, and no request can wait."""
-    hub.channels.keep(channel)
-    known = hub.channels.get(channel)
-    assert known is not None
-    if known.tail is None:
-        loaded: asyncio.Future[StoreError | None] = asyncio.get_running_loop().create_future()
-
-        def done(error: StoreError | None) -> None:
-            if not loaded.done():
-                loaded.set_result(error)
-
-        hub.store_reads.load_tail(known, done)
-        if await loaded is not None:
-            return None
+    known = hub.channels.keep(channel)
+    if known.tail is None and await hub.store_reads.loaded(known) is not None:
+        return None
     return None if known.tail is None else known.tail.cursor
 
 

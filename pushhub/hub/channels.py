@@ -54,11 +54,13 @@ class ChannelTable:
         """Whether this object is still the one of its name."""
         return self._channels.get(channel.name) is channel
 
-    def keep(self, name: str) -> None:
+    def keep(self, name: str) -> Channel:
         """Have the channel in memory for a while without a hold: its first hold comes soon."""
-        if name not in self._channels:
+        channel = self._channels.get(name)
+        if channel is None:
             channel = self._channels[name] = Channel(name)
             self.mark_idle(channel)
+        return channel
 
     def register(self, hold: ChannelHold, name: str) -> Channel:
         """Put a hold on a channel: from now on it misses no event there."""

@@ -70,6 +70,17 @@ class StoreReads:
         """Load a channel's tail from the store; `done` gets the error, or None."""
         TailRead(self, self._channels, self._stats, channel, done).start()
 
+    async def loaded(self, channel: Channel) -> StoreError | None:
+        """Load a channel's tail, and wait for it: the error, or None."""
+        ended: asyncio.Future[StoreError | None] = asyncio.get_running_loop().create_future()
+
+        def done(error: StoreError | None) -> None:
+            if not ended.done():
+                ended.set_result(error)
+
+        self.load_tail(channel, done)
+        return await ended
+
     def events(self, channel_read: ChannelRead, callback: ReadCallback) -> None:
         """Read from the store what a tail does not hold."""
         channel = self._channels[channel_read.channel]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pushhub.http.challenge import CHALLENGE, INVALID_TOKEN
 from pushhub.http.problem import Problem, retry_after
-from pushhub.log.cursor import Cursor, CursorError, Since, Start, parse_cursor
+from pushhub.log.cursor import Cursor, CursorError, Since, Start, parse_cursor, parse_since
 from pushhub.log.read import Gap, Read
 
 if TYPE_CHECKING:
@@ -144,6 +144,18 @@ class ChannelPoll:
     def position(self, channel: str, read: Read) -> Cursor:
         """The end of the read; after a gap the latest cursor."""
         return read.latest if isinstance(read, Gap) else read.cursor
+
+
+def start_of(text: str) -> Since:
+    """Where a feed begins: `parse_since`, for a client.
+
+    Raises:
+        Problem: `bad-cursor`.
+    """
+    try:
+        return parse_since(text)
+    except CursorError as error:
+        raise Problem("bad-cursor", str(error)) from None
 
 
 def parse_limit(request: Request) -> int:

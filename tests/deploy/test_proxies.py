@@ -73,6 +73,18 @@ def _curl(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+async def _output_after_an_event(site: Site, channel: str, process: subprocess.Popen[str]) -> str:
+    """What a client with `WAITS` waits on a channel has printed after an event for them."""
+    try:
+        await site.held(WAITS)
+        await site.hubs[0].publish(channel, "for all")
+        output, _ = await asyncio.to_thread(process.communicate, timeout=SECONDS)
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.communicate)
+    return output
+
+
 def test_every_file_of_the_folder_is_tested() -> None:
     folder = outside.ROOT / "deploy" / "proxies"
     files = {path.name for path in folder.iterdir()} - {"README.md"}
@@ -213,13 +225,7 @@ async def test_a_hundred_waits_on_one_connection_over_http_2(
         *("--http2", "--parallel", "--parallel-max", str(WAITS), "--output", "/dev/null"),
         *("--write-out", "%{http_code} %{http_version} %{num_connects}\n", urls),
     )
-    try:
-        await site.held(WAITS)
-        await site.hubs[0].publish(channel, "for all")
-        output, _ = await asyncio.to_thread(process.communicate, timeout=SECONDS)
-    finally:
-        process.kill()
-        await asyncio.to_thread(process.communicate)
+    output = await _output_after_an_event(site, channel, process)
     lines = [line.split() for line in output.splitlines()]
     assert [line[:2] for line in lines] == [["200", "2"]] * WAITS
     assert sum(int(line[2]) for line in lines) == 1, "more than one connection"
@@ -229,13 +235,7 @@ async def test_a_hundred_waits_on_one_connection_over_http_3(site: Site) -> None
     """Caddy's file is the one with HTTP/3; the others need a line or a build for it."""
     channel, proxy = fresh(), site.proxies["caddy"]
     process = http3_client(proxy.port, f"{events_of(channel)}?since=now&wait=25", WAITS)
-    try:
-        await site.held(WAITS)
-        await site.hubs[0].publish(channel, "for all")
-        output, _ = await asyncio.to_thread(process.communicate, timeout=SECONDS)
-    finally:
-        process.kill()
-        await asyncio.to_thread(process.communicate)
+    output = await _output_after_an_event(site, channel, process)
     assert [status for status, _ in json.loads(output)] == [200] * WAITS
 
 

@@ -11,7 +11,7 @@ import h11
 
 from tests.faults.nodes import Session
 from tests.serving import events_of, value_of
-from tests.wire import EventStream, Response
+from tests.wire import EventStream, Message, Response
 
 if TYPE_CHECKING:
     from tests.faults.book import Book
@@ -149,6 +149,16 @@ class Reader:
         self.cursors[channel] = cursor
         self.book.read(self.name, channel, since, cursor, events, **more)
 
+    def took_message(self, channel: str, message: Message) -> None:
+        """Take the next message of a stream."""
+        if message.type == "gap":
+            self.lost(channel, json.loads(message.data or ""), message.id)
+        elif message.data is not None:
+            event = {"cursor": message.id, "data": json.loads(message.data)}
+            self.took(channel, message.id, [event])
+        elif message.id != self.cursors[channel]:
+            self.took(channel, message.id, [])
+
     def lost(self, channel: str, gap: dict[str, Any], cursor: str | None = None) -> None:
         since = self.cursors[channel]
         assert since is not None
@@ -225,13 +235,7 @@ class StreamReader(Reader):
             stream = EventStream(client)
             while True:
                 message = await stream.next(20)
-                if message.type == "gap":
-                    self.lost(channel, json.loads(message.data or ""), message.id)
-                elif message.data is not None:
-                    event = {"cursor": message.id, "data": json.loads(message.data)}
-                    self.took(channel, message.id, [event])
-                elif message.id != self.cursors[channel]:
-                    self.took(channel, message.id, [])
+                self.took_message(channel, message)
         except h11.RemoteProtocolError as error:
             self.session.torn += 1
             raise OSError(repr(error)) from error

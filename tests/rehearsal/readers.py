@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -89,13 +88,7 @@ class SseReader(Reader):
         while True:
             # A comment comes every 15 s.
             message = await stream.next(60)
-            if message.type == "gap":
-                self.lost(channel, json.loads(message.data or ""), message.id)
-            elif message.data is not None:
-                event = {"cursor": message.id, "data": json.loads(message.data)}
-                self.took(channel, message.id, [event])
-            elif message.id != self.cursors[channel]:
-                self.took(channel, message.id, [])
+            self.took_message(channel, message)
 
 
 class OriginReader:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -190,6 +191,17 @@ class World:
         """The clock of the store, in a small world."""
         self.servers: list[XmppServer] = []
         self.sessions: list[BoshSessions] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def of_couple(cls, store: Store) -> AsyncIterator[Self]:
+        """One server on a store, with accounts for romeo and juliet."""
+        world = cls(lambda: store, shared=False)
+        await world.node()
+        for name in ("romeo", "juliet"):
+            await world.account(name)
+        yield world
+        await world.close()
 
     async def node(self) -> XmppServer:
         hub = Hub(self._make())

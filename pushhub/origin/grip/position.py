@@ -24,10 +24,10 @@ import math
 from typing import TYPE_CHECKING
 
 from pushhub.grip.sequence import ItemSequence, ItemSequences, SequencePosition, find_position
-from pushhub.http.problem import Problem, retry_after
 from pushhub.http.response import Part, Response
 from pushhub.log.cursor import RECENT_EVENTS, Cursor, Start
 from pushhub.log.read import Gap, Page, Read
+from pushhub.origin.shared.resource_state import store_problem
 from pushhub.polls.base import NO_HINT, ChannelRead, Hint, Positions
 from pushhub.store.base import StoreError
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from pushhub.grip.instruct import Instruct
+    from pushhub.http.problem import Problem
     from pushhub.hub.hub import Hub
     from pushhub.hub.stream import EventStream
 
@@ -112,7 +113,7 @@ async def find_hold_position(
     try:
         return await _find(hub, instruct, began, trusted=trusted)
     except StoreError as error:
-        raise Problem("store-unavailable", error.public, headers=(retry_after(1),)) from None
+        raise store_problem(error.public) from None
 
 
 async def _find(hub: Hub, instruct: Instruct, began: float, *, trusted: bool) -> HoldPosition:

@@ -19,7 +19,7 @@ from pushhub.store.base import (
 if TYPE_CHECKING:
     from pushhub.hub.hub import Hub
     from pushhub.log.cursor import Cursor
-    from pushhub.store.base import Outcome, StoreError
+    from pushhub.store.base import Outcome
 
 # How long a change stays in the log, in seconds. A node must not delete a channel on which requests
 # of other nodes wait, and it may be killed; so age removes the change. The time is ten times the
@@ -108,16 +108,9 @@ class ResourceChannel:
         channel = hub.channels.get(self.name)
         self._is_late = False
         if channel is not None and channel.tail is None and not hub.feed_monitor.disconnected:
-            loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-            def done(error: StoreError | None) -> None:
-                if not loaded.done():
-                    loaded.set_result(None)
-
-            hub.store_reads.load_tail(channel, done)
             try:
                 async with asyncio.timeout(LOAD_SECONDS):
-                    await loaded
+                    await hub.store_reads.loaded(channel)
             except TimeoutError:
                 self._is_late = True
         return not self._is_late

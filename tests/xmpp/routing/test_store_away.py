@@ -44,12 +44,8 @@ async def store() -> AwayStore:
 
 @pytest.fixture
 async def world(store: AwayStore) -> AsyncIterator[World]:
-    world = World(lambda: store, shared=False)
-    await world.node()
-    for name in ("romeo", "juliet"):
-        await world.account(name)
-    yield world
-    await world.close()
+    async with World.of_couple(store) as world:
+        yield world
 
 
 @pytest.fixture
