@@ -242,14 +242,18 @@ class DeliveryState:
         if not received_by_others:
             self.caught_up = False
 
-    def take_lost(self) -> list[int]:
-        """Take the offsets to be redelivered, sorted."""
-        lost, self._redeliver = sorted(set(self._redeliver)), []
-        return lost
+    @property
+    def lost(self) -> list[int]:
+        """The offsets to be redelivered, sorted. They stay in the marker until `redelivered`."""
+        return sorted(set(self._redeliver))
 
-    def restore_lost(self, offsets: Iterable[int]) -> None:
-        """Put them back: the read of them failed."""
-        self._redeliver += offsets
+    def redelivered(self, offsets: Iterable[int]) -> None:
+        """Those messages were written to the sessions that lacked them, or the archive has them no
+        longer."""
+        done = set(offsets)
+        if done:
+            self._redeliver = [offset for offset in self._redeliver if offset not in done]
+            self.changed = True
 
     def take_over(self, node: str) -> None:
         """A node died: its unconfirmed messages are this node's to redeliver. Two sessions that

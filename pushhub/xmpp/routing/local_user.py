@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pushhub.hub.subscription import Subscription
-from pushhub.log.cursor import Cursor, Start
-from pushhub.log.read import Gap
+from pushhub.log.cursor import Cursor
 from pushhub.store.base import StoreError
+from pushhub.xmpp.routing.archive_flush import ArchiveFlush, messages_at
 from pushhub.xmpp.routing.delivery_state import LEFT_SECONDS, DeliveryState
 from pushhub.xmpp.routing.joins import Joins
-from pushhub.xmpp.routing.lost_end import forget_lost_end, lost_messages
+from pushhub.xmpp.routing.lost_end import forget_lost_end
 from pushhub.xmpp.storage.archive import (
     ArchivedMessage,
-    DelayedMessages,
     archive_channel,
     archive_cursors,
     archived_message,
     marker_key,
 )
-from pushhub.xmpp.storage.offline import PAGE_EVENTS, offline_starts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -205,7 +203,7 @@ class LocalUser:
             message.resource and message.kind == "headline"
         ):
             return False  # RFC 6121 §8.5.2.1.1, §8.5.3.2.1: not for other sessions.
-        recipients = [session for session in self.sessions.values() if session.receives_messages]
+        recipients = self._receivers()
         for session in recipients:
             session.write_once(payload, event)
         if len(self.sessions) > len(recipients) and message.copied and recipients:
@@ -262,71 +260,46 @@ class LocalUser:
             return
         waiting = self._held_back
         assert waiting is not None
-        last, complete = 0, False
+        end = None
         try:
-            last = await self._flush(session)
-            complete = True
+            end = await self._flush(session)
+            while end is None and (receivers := self._receivers()):  # That session has ended.
+                end = await self._flush(receivers[0])
         finally:
             self._held_back = None
             self._joins.end(None)
-            self.state.end_catch_up(complete=complete)
+            self.state.end_catch_up(complete=end is not None)
         for event in waiting:
-            if event.offset > last:
+            if end is None or event.offset > end.offset:
                 self.receive(event)
         self.state.changed = True
         await self.save()
 
-    async def _flush(self, session: XmppSession) -> int:
-        """Send the archive's messages after the position; return the last offset."""
-        store, name = self._context.hub.store, archive_channel(self.jid.bare)
-        state, delayed = self.state, DelayedMessages(store, self.jid.bare)
-        for event, payload in await self._lost_messages():
-            if session.lacks(event.offset, archived_message(event)):
-                session.deliver_late(event.offset, payload)
-        flushed: list[int] = []
-        latest = (await store.read(name, Start.LAST, 1)).cursor  # type: ignore[union-attr]
-        policy = self._context.policy
-        since = state.position.offset if state.position is not None else 0
-        strangers_since = since
-        if latest.offset - since > policy.xmpp_offline:
-            starts = offline_starts(store, policy, self.jid.bare, since, latest)
-            since, strangers_since = await starts
-        at = Cursor(latest.epoch, min(since, strangers_since))
-        while True:
-            read = await store.read(name, at, PAGE_EVENTS)
-            if isinstance(read, Gap):
-                if read.oldest == at or read.oldest.offset > latest.offset:
-                    break
-                at = read.oldest
-                continue
-            for event in read.events:
-                message = archived_message(event)
-                received = state.was_direct(event.offset) or event.offset in session.delivered_late
-                is_old = event.offset <= (strangers_since if message.stranger else since)
-                if not (message.outgoing or received or is_old):
-                    session.write(await delayed.payload(event))
-                    flushed.append(event.offset)
-            at = read.cursor
-            if read.up_to_date or not read.events:
-                break
+    def _receivers(self) -> list[XmppSession]:
+        return [session for session in self.sessions.values() if session.receives_messages]
+
+    async def _flush(self, session: XmppSession) -> Cursor | None:
+        """Send the archive's messages after the position; return their end, or None if the session
+        ended before all were sent."""
+        await self._forget_lost_end()
+        flush = ArchiveFlush(self._context, self.state, session)
+        end = await flush.run()
+        if end is None:
+            return None
         for other in self.sessions.values():
             if other is not session and other not in self._joins:
-                other.received.remove(flushed)
-        self._joins.end(at)
-        state.position = at
-        self._flushed = session, at
-        return at.offset
-
-    async def _lost_messages(self) -> list[tuple[Event, bytes]]:
-        await self._forget_lost_end()
-        return await lost_messages(self._context.hub.store, self.jid.bare, self.state)
+                other.received.remove(flush.sent)
+        self._joins.end(end)
+        self.state.position = end
+        self._flushed = session, end
+        return end
 
     def lose(self, stanzas: Iterable[Element]) -> None:
         """A session ended; as far as known, it did not receive these stanzas."""
         offsets = [] if self.anonymous else self._archived(stanzas)
         if not offsets:
             return
-        others = any(session.receives_messages for session in self.sessions.values())
+        others = bool(self._receivers())
         self.state.lose(offsets, received_by_others=others)
         if others:
             self._context.spawn(self._redeliver())
@@ -339,12 +312,16 @@ class LocalUser:
     async def _redeliver(self) -> None:
         """Deliver the messages of an ended session to the other sessions that did not receive them:
         those that came later, or that the messages were not for."""
-        for event, payload in await self._lost_messages():
-            message = archived_message(event)
-            for session in list(self.sessions.values()):
-                if session.receives_messages and session.lacks(event.offset, message):
-                    session.deliver_late(event.offset, payload)
-        self.state.changed = True
+        await self._forget_lost_end()
+        lost = self.state.lost
+        messages = await messages_at(self._context.hub.store, self.jid.bare, lost)
+        if receivers := self._receivers():  # Else the last one has ended meanwhile.
+            for event, payload in messages:
+                message = archived_message(event)
+                for session in receivers:
+                    if session.lacks(event.offset, message):
+                        session.deliver_late(event.offset, payload)
+            self.state.redelivered(lost)
 
     async def take_over(self) -> None:
         """Take over the unconfirmed messages of dead nodes.
@@ -362,10 +339,9 @@ class LocalUser:
                     self.state.take_back(offset)
                 elif self._context.hub.now() - since > LEFT_SECONDS:
                     self.state.confirm(offset)
-        if self.state.redelivers:
+        if self.state.redelivers and self._receivers():
             await self._redeliver()
-        receivers = [session for session in self.sessions.values() if session.receives_messages]
-        if self.state.must_redeliver and receivers:
+        if self.state.must_redeliver and (receivers := self._receivers()):
             await self.catch_up(receivers[0])
 
     async def save(self) -> None:

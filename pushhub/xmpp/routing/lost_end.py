@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from pushhub.log.cursor import Cursor
 from pushhub.log.read import Gap
-from pushhub.xmpp.storage.archive import DelayedMessages, archive_channel, events_at
+from pushhub.xmpp.storage.archive import archive_channel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pushhub.log.event import Event
     from pushhub.store.base import Store
     from pushhub.xmpp.routing.delivery_state import DeliveryState
 
@@ -57,20 +56,3 @@ async def _first_of(epoch: str, store: Store, bare: str, upto: int) -> int:
         low, high = (low, probe) if is_later else (probe + 1, high)
         probe = (low + high) // 2
     return low
-
-
-async def lost_messages(store: Store, bare: str, state: DeliveryState) -> list[tuple[Event, bytes]]:
-    """The messages that vanished clients may lack, with their payloads. A failure forgets none.
-
-    Raises:
-        StoreError: the store cannot be read.
-    """
-    lost, delayed = state.take_lost(), DelayedMessages(store, bare)
-    try:
-        events = await events_at(store, bare, lost)
-        # A message that the account has sent is at the offset of a lost one.
-        events = [event for event in events if not event.type.startswith("out")]
-        return [(event, await delayed.payload(event)) for event in events]
-    except BaseException:
-        state.restore_lost(lost)
-        raise

@@ -114,6 +114,12 @@ class XmppSession:
         return self.presence_bytes + self.directed_bytes
 
     @property
+    def is_connected(self) -> bool:
+        """Whether the session is still its account's: it has neither ended nor moved to another
+        node."""
+        return self.user.sessions.get(self.jid.resource) is self
+
+    @property
     def receives_messages(self) -> bool:
         """Whether the session receives messages to the bare address (RFC 6121 §8.5.2.1)."""
         return self.presence is not None and self.priority >= 0

@@ -14,6 +14,7 @@ from tests.waiting import until
 from tests.xmpp.world import body, condition
 
 if TYPE_CHECKING:
+    from pushhub.log.cursor import Cursor
     from pushhub.xml import Element
     from pushhub.xmpp.routing.session import XmppSession
     from tests.xmpp.world import Client, World
@@ -160,7 +161,7 @@ async def test_messages_that_arrive_during_a_catch_up(
     """A message that reaches the archive between its last page and the first live one."""
     flush = LocalUser._flush
 
-    async def flush_and_more(home: LocalUser, session: XmppSession) -> int:
+    async def flush_and_more(home: LocalUser, session: XmppSession) -> Cursor | None:
         last = await flush(home, session)
         romeo.chat("juliet@localhost", "late")
         await romeo.settled()

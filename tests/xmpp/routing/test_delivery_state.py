@@ -85,7 +85,8 @@ class Deliveries(RuleBasedStateMachine):
         if node.state.caught_up:
             return
         state = node.state
-        node.unconfirmed += state.take_lost()
+        node.unconfirmed += state.lost
+        state.redelivered(state.lost)
         since = state.position.offset if state.position is not None else 0
         node.unconfirmed += [o for o in self.archive[since:] if not state.was_direct(o)]
         state.position = Cursor(EPOCH, len(self.archive))
@@ -191,15 +192,16 @@ def test_a_message_is_redelivered_once() -> None:
     state.load({"epoch": EPOCH, "offset": 2})
     state.lose([1, 2], received_by_others=True)
     state.lose([2], received_by_others=True)
-    assert state.take_lost() == [1, 2]
-    assert state.take_lost() == []
+    assert state.lost == [1, 2]
+    state.redelivered([1, 2])
+    assert state.lost == []
 
 
 def test_redeliveries_are_bounded() -> None:
     state = DeliveryState()
     for first in range(0, 3 * MAX_REDELIVERIES, 7):
         state.lose(list(range(first, first + 7)), received_by_others=False)
-    assert len(state.take_lost()) == MAX_REDELIVERIES
+    assert len(state.lost) == MAX_REDELIVERIES
 
 
 def test_a_marker_of_another_epoch_is_replaced() -> None:
@@ -223,7 +225,7 @@ def test_losses_of_another_nodes_session_are_redelivered() -> None:
         assert marker == {"epoch": EPOCH, "offset": 5, "again": [5]}
         state.end_write(write)
         assert state.must_redeliver
-    assert state.take_lost() == [5]
+    assert state.lost == [5]
 
 
 def test_a_loss_during_a_catch_up_is_redelivered() -> None:
@@ -252,4 +254,4 @@ def test_messages_left_to_another_node_are_bounded() -> None:
     for offset in range(1, MAX_DIRECT + 3 * MAX_REDELIVERIES):
         state.leave_to(offset, "phone", "n", 0.0)
     assert len(state.left_offsets) == MAX_DIRECT
-    assert len(state.take_lost()) == MAX_REDELIVERIES
+    assert len(state.lost) == MAX_REDELIVERIES
