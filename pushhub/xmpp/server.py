@@ -171,6 +171,7 @@ class XmppServer:
             return
         self.bosh.closing = True
         self.gc.close()
+        self.services.binder.close()
         if self.membership.shared:
             await self.tasks.settle()
             await self.bosh.migrate_all()

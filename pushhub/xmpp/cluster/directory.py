@@ -36,13 +36,17 @@ class SessionDirectory:
         membership = self._membership
         if not membership.shared or (session.user.anonymous and not migrated):
             return
-        resource = session.jid.resource
+        resource, here = session.jid.resource, session.user.sessions
         other: str | None = None
 
         def make(old: Any) -> Any:
             nonlocal other
             other = (old or {}).get(resource)
-            return {**(old or {}), resource: membership.id}
+            # Without sessions of this node that ended while the store was away.
+            true = {
+                r: node for r, node in (old or {}).items() if node != membership.id or r in here
+            }
+            return {**true, resource: membership.id}
 
         locations = await self._kv.update_json(locations_key(session.jid.bare), make)
         if other is not None and other != membership.id and not migrated:

@@ -6,6 +6,7 @@ on all nodes. Other messages (a chat state, a headline) go to the sessions only.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pushhub.hub.hold import Hold
@@ -26,7 +27,7 @@ from pushhub.xmpp.storage.locations import account_key, locations_key, resources
 from pushhub.xmpp.storage.stranger_share import StrangerShares
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from pushhub.log.event import Draft, Event
     from pushhub.store.base import Outcome
@@ -164,6 +165,7 @@ class MessageRouter:
         if await self._shares.take(to.bare, session.jid.bare, size, guest=guest):
             self._archive(session, stanza, to, stranger=True)
             return
+        await session.appended()
         try:
             self._deliver_unarchived(session, stanza, to, has_account=False)
         except StanzaError:
@@ -192,27 +194,30 @@ class MessageRouter:
             data, copied, kind = received.stanza, received.copied, received.kind
             sent = ArchivedMessage(data, True, copied, kind, to.bare, sender.resource).draft()
             appends.append(Append(archive_channel(sender.bare), sent, retention))
-        session.pending_appends += 1
+        session.begin_append()
         self._record_peer(session, stanza, to)
 
-        def settled() -> None:
-            session.pending_appends -= 1
-            if not session.pending_appends:
-                session.stream.resume()
-
         def appended(outcomes: list[Outcome]) -> None:
-            outcome, user = outcomes[0], self._users.get(to.bare)
+            outcome = outcomes[0]
             if not isinstance(outcome, Appended):
                 why = outcome.public if isinstance(outcome, StoreError) else str(outcome)
                 error = StanzaError("internal-server-error", why, type="wait")
                 session.refuse(stanza, error)
-            elif user is not None and user.subscription is not None:
-                # The store's reply may arrive before the archive's event.
-                user.subscription.after(outcome.position, settled)
-                return
-            settled()
+            ended = partial(self._after, to.bare, outcome, session.end_append)
+            if len(outcomes) > 1 and len(session.user.sessions) > 1:  # They get copies.
+                ended = partial(self._after, sender.bare, outcomes[1], ended)
+            ended()
 
         self._hub.publish(appends, appended)
+
+    def _after(self, bare: str, outcome: Outcome, do: Callable[[], None]) -> None:
+        """Call `do` when this node's sessions of an account have the message that was appended to
+        its archive: the store's reply may arrive before the archive's event."""
+        user = self._users.get(bare)
+        if isinstance(outcome, Appended) and user is not None and user.subscription is not None:
+            user.subscription.after(outcome.position, do)
+        else:
+            do()
 
     def _received(
         self, session: XmppSession, stanza: Element, to: Jid, *, stranger: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pushhub.xml import Element, parse
@@ -28,6 +29,17 @@ MAX_PRIORITY = 127
 # capabilities takes about 3 kB.
 MAX_PRESENCE_BYTES = 32 * 1024
 _NUMBER = re.compile(r"[+-]?[0-9]{1,3}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Farewell:
+    """The unavailable presence of a session, and who is to learn of it."""
+
+    session: XmppSession
+    stanza: Element
+    directed: tuple[Jid, ...]
+    """The addresses that received directed presence."""
+    was_available: bool
 
 
 class PresenceRouter:
@@ -85,20 +97,34 @@ class PresenceRouter:
         if begins:
             await self._probe(session)
 
-    async def withdraw(self, session: XmppSession, stanza: Element | None = None) -> None:
+    async def withdraw(self, session: XmppSession, stanza: Element) -> None:
         """Send unavailable presence to all addresses that saw the session (RFC 6121 §4.5)."""
+        await self.send_farewell(self.farewell(session, stanza))
+
+    def farewell(self, session: XmppSession, stanza: Element | None = None) -> Farewell:
+        """Make a session unavailable. What its contacts are to learn is sent by `send_farewell`."""
         if stanza is None:
             attributes = {"type": "unavailable", "from": session.jid.text}
             stanza = Element("presence", CLIENT, attributes)
-        directed = list(session.directed.values())
+        directed = tuple(session.directed.values())
         session.directed.clear()
         session.directed_bytes = session.presence_bytes = 0
         was, session.presence = session.presence, None
         session.update_received()
-        for jid in directed:
-            if was is None or jid.bare != session.jid.bare:  # Its own sessions: see below.
+        return Farewell(session, stanza, directed, was_available=was is not None)
+
+    async def send_farewell(self, farewell: Farewell) -> None:
+        """Tell the contacts. After a failure it can be called again.
+
+        Raises:
+            StoreError: the store is unavailable.
+        """
+        session, stanza = farewell.session, farewell.stanza
+        for jid in farewell.directed:
+            # Its own sessions: see below.
+            if not farewell.was_available or jid.bare != session.jid.bare:
                 await self._send(jid, stanza)
-        if was is None:
+        if not farewell.was_available:
             return
         presence = stanza.having({"to": None})
         # RFC 6121 §4.5.2: to itself too, as long as it is connected.

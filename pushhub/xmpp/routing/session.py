@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.xmpp.model.message import is_archived
@@ -57,6 +58,7 @@ class XmppSession:
     its stream."""
 
     __slots__ = (
+        "_appended",
         "carbons",
         "delivered_late",
         "directed",
@@ -105,8 +107,9 @@ class XmppSession:
         self.directed_bytes = 0
         self.listed_until = ("", "")
         """The mark for the last channel that a page of the list looked at, and its name."""
-        # How many of its messages are being appended to archives.
         self.pending_appends = 0
+        """How many of its messages are being appended to archives."""
+        self._appended: asyncio.Future[None] | None = None
 
     @property
     def held_bytes(self) -> int:
@@ -178,6 +181,25 @@ class XmppSession:
         """Whether a stanza may be handled while messages are being appended to archives: another
         archived message takes the same way, and so cannot overtake them."""
         return element.name == "message" and is_archived(element)
+
+    def begin_append(self) -> None:
+        """A message of the session goes to archives."""
+        self.pending_appends += 1
+
+    def end_append(self) -> None:
+        """The message is in the archives, and delivered here, or it was refused."""
+        self.pending_appends -= 1
+        if not self.pending_appends:
+            if self._appended is not None and not self._appended.done():
+                self._appended.set_result(None)
+            self.stream.resume()
+
+    async def appended(self) -> None:
+        """Wait until the archives have all earlier messages, so that one without archive does not
+        overtake them. The session's stream handles no other stanza meanwhile."""
+        if self.pending_appends:
+            self._appended = asyncio.get_running_loop().create_future()
+            await self._appended
 
     def refuse(self, stanza: Element, error: StanzaError) -> None:
         """Send the error of a stanza that failed after it was accepted."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pushhub.log.cursor import parse_cursor
@@ -14,7 +17,7 @@ from pushhub.xmpp.storage.archive import archive_position
 from pushhub.xmpp.storage.offline import copies_between, messages_between
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from pushhub.xml import Element
     from pushhub.xmpp.cluster.directory import SessionDirectory
@@ -26,6 +29,14 @@ if TYPE_CHECKING:
     from pushhub.xmpp.routing.session import ClientStream
     from pushhub.xmpp.sasl import SaslIdentity
     from pushhub.xmpp.xep.pubsub.subscribers import Subscribers
+
+# After a session's end its contacts and the directory are told; while the store is away, again
+# after pauses that double. Redis Sentinel promotes a replica within seconds, an operator mends a
+# full disk within minutes. Each waiting step holds a session's address and presence, and while the
+# store is away no new sessions begin.
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
+INSIST_SECONDS = 3600.0
 
 
 class SessionBinder:
@@ -48,6 +59,7 @@ class SessionBinder:
         self._directory = directory
         self._presence = presence
         self._subscribers = subscribers
+        self._closing = asyncio.Event()
         membership.on_message("conflict", self._receive_conflict)
 
     async def bind(
@@ -84,6 +96,10 @@ class SessionBinder:
             self._abandon(session)
             raise
         return session
+
+    def close(self) -> None:
+        """The node leaves: nothing waits for a store that is away."""
+        self._closing.set()
 
     def held_bytes(self, session: XmppSession) -> int:
         """About how many bytes a session holds: its presence, and its subscriptions."""
@@ -176,13 +192,34 @@ class SessionBinder:
             self._users.remove_session(session)
         self._subscribers.remove_session(session)
         user.lose((*unconfirmed, *undelivered))
-        self._context.spawn(self._finish(session, undelivered))
+        farewell = self._presence.farewell(session)
+        spawn = self._context.spawn
+        if not user.sessions:
+            spawn(self._users.save_closed(user))
+        # A contact that is not told sees a client that has left. A directory that still names the
+        # session makes another node leave messages to it, which it never gets.
+        spawn(self._insist(partial(self._presence.send_farewell, farewell)))
+        spawn(self._insist(partial(self._directory.remove, session)))
+        if undelivered:
+            spawn(self._bounce_all(session, undelivered))
 
-    async def _finish(self, session: XmppSession, undelivered: Sequence[Element]) -> None:
-        if not session.user.sessions:
-            await self._users.save_closed(session.user)
-        await self._presence.withdraw(session)
-        await self._directory.remove(session)
+    async def _insist(self, step: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Do a step of a session's end, while the store is away again and again. When the node
+        leaves, others find that it does not live."""
+        end, pause = self._context.hub.now() + INSIST_SECONDS, FIRST_PAUSE
+        while True:
+            try:
+                await step()
+                return
+            except StoreError:
+                if self._closing.is_set() or self._context.hub.now() > end:
+                    raise
+            with suppress(TimeoutError):
+                seconds = self._context.hub.uniform(pause / 2, pause)
+                await asyncio.wait_for(self._closing.wait(), seconds)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _bounce_all(self, session: XmppSession, undelivered: Sequence[Element]) -> None:
         for stanza in undelivered:
             await self._bounce(session, stanza)
 
