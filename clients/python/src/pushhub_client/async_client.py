@@ -5,15 +5,18 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
 import httpx2 as httpx
 
+from .async_polling import AsyncPoll
 from .async_subscription import AsyncSubscription
 from .core.feed import Feed
 from .core.pace import WAIT
+from .core.poller import Poller
 from .core.publishing import Retry
 from .core.wire import (
     Decode,
@@ -60,6 +63,7 @@ class AsyncClient:
     ) -> None:
         self.url = base_of(url)
         self._credential = AsyncCredential(token)
+        self._make_http = http
         self._sender = AsyncHttpSender(self.url, self._credential, http)
 
     # -- publishing ----------------------------------------------------------------
@@ -127,6 +131,22 @@ class AsyncClient:
         if problem.name == "no-value":
             return None
         raise problem
+
+    def values(
+        self,
+        channel: str,
+        *,
+        etag: str | None = None,
+        wait: int = WAIT,
+        on_error: Callable[[Exception], None] | None = None,
+        decode: Decode = json.loads,
+    ) -> AsyncPoll[Value]:
+        """The value of a channel, now and after each change, as `Client.values`."""
+        poller = Poller(random=random.random, wait=wait, etag=etag, renews=self._credential.renews)
+        sender = AsyncHttpSender(
+            self.url + channel_path(channel), self._credential, self._make_http
+        )
+        return AsyncPoll(sender, poller, {}, partial(value_of, channel, decode=decode), on_error)
 
     # -- managing ------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -12,6 +13,7 @@ import httpx2 as httpx
 
 from .core.feed import Feed
 from .core.pace import WAIT
+from .core.poller import Poller
 from .core.publishing import Retry
 from .core.wire import (
     Decode,
@@ -34,6 +36,7 @@ from .errors import HubUnreachable, Problem
 from .http_sync import Credential, HttpSender, MakeHttp, Token
 from .messages import JSON, Receipt, State, Value
 from .options import DEFAULT_URL, Channels, Path, Transport, base_of, start_of
+from .polling import Poll
 from .subscription import Subscription
 
 
@@ -179,6 +182,25 @@ class Client:
         if problem.name == "no-value":
             return None
         raise problem
+
+    def values(
+        self,
+        channel: str,
+        *,
+        etag: str | None = None,
+        wait: int = WAIT,
+        on_error: Callable[[Exception], None] | None = None,
+        decode: Decode = json.loads,
+    ) -> Poll[Value]:
+        """The value of a channel, now and after each change; it has no gaps.
+
+        Args:
+            etag: a value that is known already: only another one is returned.
+            on_error: called with each failure; the iterator retries by itself.
+        """
+        poller = Poller(random=random.random, wait=wait, etag=etag, renews=self._credential.renews)
+        sender = HttpSender(self.url + channel_path(channel), self._credential, self._make_http)
+        return Poll(sender, poller, {}, partial(value_of, channel, decode=decode), on_error)
 
     # -- managing ------------------------------------------------------------------
 

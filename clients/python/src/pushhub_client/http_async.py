@@ -59,11 +59,26 @@ class AsyncCredential:
 
 
 class AsyncHttpSender:
-    """One httpx client. A child process gets its own: a connection cannot be shared."""
+    """One httpx client. A child process gets its own: a connection cannot be shared.
 
-    def __init__(self, base: str, credential: AsyncCredential, make: MakeAsyncHttp) -> None:
+    Args:
+        follows: whether to follow redirects.
+        most: the most bytes of a complete response.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        credential: AsyncCredential,
+        make: MakeAsyncHttp,
+        *,
+        follows: bool = False,
+        most: int = MOST_BODY_BYTES,
+    ) -> None:
         self.base = base
         self.credential = credential
+        self._follows = follows
+        self._most = most
         self._make = make
         self._pid = os.getpid()
         self._http = make()
@@ -86,7 +101,7 @@ class AsyncHttpSender:
                 asyncio.timeout(CONNECT_SECONDS + request.timeout + TOKEN_SECONDS),
                 self.open(request, request.timeout) as response,
             ):
-                body = await async_body_of(response, MOST_BODY_BYTES)
+                body = await async_body_of(response, self._most)
                 return response.status_code, response.headers, body
         except TimeoutError as error:
             raise HubUnreachable(f"{self.base} did not respond in time.") from error
@@ -103,6 +118,7 @@ class AsyncHttpSender:
                 headers={name.encode(): value.encode() for name, value in headers.items()},
                 content=request.body,
                 timeout=httpx.Timeout(CONNECT_SECONDS, read=read_timeout),
+                follow_redirects=self._follows,
             ) as response:
                 if response.status_code == 401:
                     self.credential.refused()

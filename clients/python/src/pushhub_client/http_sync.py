@@ -61,11 +61,26 @@ class Credential:
 
 
 class HttpSender:
-    """One httpx client. A child process gets its own: a connection cannot be shared."""
+    """One httpx client. A child process gets its own: a connection cannot be shared.
 
-    def __init__(self, base: str, credential: Credential, make: MakeHttp) -> None:
+    Args:
+        follows: whether to follow redirects.
+        most: the most bytes of a complete response.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        credential: Credential,
+        make: MakeHttp,
+        *,
+        follows: bool = False,
+        most: int = MOST_BODY_BYTES,
+    ) -> None:
         self.base = base
         self.credential = credential
+        self._follows = follows
+        self._most = most
         self._make = make
         self._pid = os.getpid()
         self._http = make()
@@ -85,7 +100,7 @@ class HttpSender:
             InvalidResponse: the response is too long for a hub's.
         """
         with self.open(request, request.timeout, trace) as response:
-            return response.status_code, response.headers, body_of(response, MOST_BODY_BYTES)
+            return response.status_code, response.headers, body_of(response, self._most)
 
     @contextmanager
     def open(
@@ -104,6 +119,7 @@ class HttpSender:
                 headers={name.encode(): value.encode() for name, value in headers.items()},
                 content=request.body,
                 timeout=httpx.Timeout(CONNECT_SECONDS, read=read_timeout),
+                follow_redirects=self._follows,
                 extensions={"trace": trace} if trace else {},
             ) as response,
         ):

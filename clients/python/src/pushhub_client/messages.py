@@ -90,6 +90,25 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Representation:
+    """One response of a polled URL.
+
+    Attributes:
+        data: the JSON value, or text, or bytes, by the content type.
+        headers: names are in lower case.
+    """
+
+    data: Any
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    @property
+    def etag(self) -> str:
+        """The representation's ETag, or empty."""
+        return self.headers.get("etag", "")
+
+
+@dataclass(frozen=True, slots=True)
 class Value:
     """The last event of a channel.
 

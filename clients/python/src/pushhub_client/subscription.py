@@ -1,14 +1,13 @@
 """A synchronous subscription: an iterator of messages."""
 
 import logging
-import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx2 as httpx
 
@@ -18,39 +17,11 @@ from .core.wire import Request
 from .cursors import CursorKeeper
 from .errors import HubUnreachable, InvalidResponse
 from .http_sync import HttpSender, TokenError, body_of, failing
+from .interrupt import Interrupt
 from .messages import Message, State
 from .options import MOST_BODY_BYTES
 
 _log = logging.getLogger("pushhub_client")
-
-
-class Interrupt:
-    """Ends a request that another thread waits for, by its socket."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._stream: Any = None
-
-    def trace(self, name: str, info: Mapping[str, Any]) -> None:
-        """Notes the connection (the extension `trace` of httpx)."""
-        if name.endswith(("connect_tcp.complete", "start_tls.complete", "unix_socket.complete")):
-            self._stream = info["return_value"]
-        # A request that was cut before it had a connection.
-        if self.requested and name.endswith("receive_response_headers.started"):
-            self._shut()
-
-    def cut(self) -> None:
-        """End the request, if there is one."""
-        self.requested = True
-        self._shut()
-
-    def _shut(self) -> None:
-        connection = self._stream.get_extra_info("socket") if self._stream else None
-        if connection is not None:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 class Subscription:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import InvalidResponse, Problem
-from ..messages import JSON, Event, Gap, Receipt, Value
+from ..messages import JSON, Event, Gap, Receipt, Representation, Value
 from .pace import delay
 
 Decode = Callable[[bytes], Any]
@@ -145,6 +145,19 @@ def data_of(content_type: str, body: bytes, decode: Decode) -> Any:
     except ValueError:
         raise InvalidResponse(f"The body is no {content_type}.") from None
     return body
+
+
+def representation_of(
+    headers: Mapping[str, str], body: bytes, decode: Decode = json.loads
+) -> Representation:
+    """The representation in a response.
+
+    Raises:
+        InvalidResponse: the body is not of its content type.
+    """
+    content_type = headers.get("content-type", "application/octet-stream")
+    lower = {name.lower(): value for name, value in headers.items()}
+    return Representation(data_of(content_type, body, decode), lower, body)
 
 
 def value_request(channel: str) -> Request:
