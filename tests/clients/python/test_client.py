@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import jwt
 import pytest
+
+from pushhub.auth.api_keys import secret_hash
 from pushhub_client import (
     AsyncClient,
     Client,
@@ -27,8 +29,6 @@ from pushhub_client import (
     TokenError,
     Value,
 )
-
-from pushhub.auth.api_keys import secret_hash
 from tests.clients.python.both import Kind, take
 from tests.ports import free_port
 from tests.serving import SOON, fresh, serve
@@ -163,6 +163,17 @@ def test_other_urls_say_what_is_wrong(kind: Kind) -> None:
         pytest.raises(HubUnreachable, match="No response from http"),
     ):
         hub.publish("a", 1)
+
+
+def test_a_header_that_cannot_be_sent(kind: Kind, url: str) -> None:
+    with kind.client(url) as hub, pytest.raises(ValueError, match="cannot be sent as a header"):
+        hub.publish(fresh(), 1, type="a\nb")
+    with (
+        kind.client(url, token="a\nb") as hub,
+        hub.subscribe(fresh()) as events,
+        pytest.raises(ValueError, match="cannot be sent as a header"),
+    ):
+        next(events)
 
 
 def test_delete_and_list_of_problems(kind: Kind, url: str) -> None:

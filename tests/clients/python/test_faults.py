@@ -13,9 +13,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pushhub_client import AsyncClient, Client, Event, Gap, HubUnreachable, Problem, async_poll
 
 from pushhub.testing.history import check
+from pushhub_client import AsyncClient, Client, Event, Gap, HubUnreachable, Problem, async_poll
 from tests.clients.python.both import Kind, take
 from tests.ports import free_port
 from tests.proxy import Proxy

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from pushhub_client import Client
 
+from pushhub_client import Client
 from tests.serving import serve
 from tests.waiting import NEWS_SECONDS
 

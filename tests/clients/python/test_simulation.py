@@ -9,22 +9,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pushhub_client.core.feed import Ask, Feed, Pause
-from pushhub_client.errors import HubUnreachable
-from pushhub_client.messages import Event, Gap
 
 from pushhub.testing.simulation.actors import KINDS
 from pushhub.testing.simulation.actors.actor import CHANNELS, Actor
 from pushhub.testing.simulation.actors.faults import FAULTS
 from pushhub.testing.simulation.plan import Plan
 from pushhub.testing.simulation.run import simulate
+from pushhub_client.core.feed import Ask, Feed, Pause
+from pushhub_client.errors import HubUnreachable
+from pushhub_client.messages import Event, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pushhub_client.core.wire import Page
-
     from pushhub.testing.simulation.world import World
+    from pushhub_client.core.wire import Page
 
 PHASES = ((180.0, 20.0), (180.0, 3600.0), (180.0, 40.0), (90.0, 86_400.0), (180.0, 10.0))
 SEEDS = range(6)

@@ -29,7 +29,7 @@ def test_a_hub_that_does_not_start():
         with running_hub(max_wait="never"):
             assert False
     except RuntimeError as error:
-        assert "max_wait" in str(error)
+        assert "MAX_WAIT" in str(error)
 """
 
 
