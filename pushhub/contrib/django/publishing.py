@@ -1,0 +1,69 @@
+"""Publish when the transaction has been committed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import cache, partial
+from typing import Any
+from uuid import uuid4
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.core.signals import setting_changed
+from django.db import transaction
+from pushhub_client import Client, PushhubError
+
+from pushhub.contrib.django.configuration import configuration
+
+logger = logging.getLogger("pushhub.contrib.django")
+
+
+def publish(channel: str, data: Any, *, type: str | None = None, using: str | None = None) -> None:
+    """Publish an event after the commit; immediately, if there is no transaction.
+
+    A transaction that is rolled back publishes nothing. The data is read now, with Django's JSON
+    encoder (dates, decimals, UUIDs, lazy texts). A publish that fails is logged as
+    `pushhub.contrib.django` and raises nothing, because the transaction has been committed.
+
+    Args:
+        channel: the channel's name.
+        data: any JSON.
+        type: the event's type.
+        using: the database whose transaction counts.
+
+    Raises:
+        TypeError, ValueError: the data is no JSON.
+    """
+    body = json.dumps(data, cls=DjangoJSONEncoder, allow_nan=False).encode()
+    transaction.on_commit(partial(_send, channel, body, type), using=using)
+
+
+def _send(channel: str, body: bytes, type: str | None) -> None:
+    timeout = configuration().timeout
+    try:
+        _client().publish(
+            channel,
+            body,
+            content_type="application/json",
+            type=type,
+            idempotency_key=str(uuid4()),
+            timeout=timeout,
+        )
+    except PushhubError as error:
+        logger.error("The event for the channel %r was not published: %s", channel, error)
+
+
+@cache
+def _client() -> Client:
+    """The client of this process. It is made with the first publish, so after a server's fork."""
+    found = configuration()
+    return Client(found.url, token=found.key)
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    """Tests change settings."""
+    if setting == "PUSHHUB":
+        _client.cache_clear()
+
+
+setting_changed.connect(_forget)
