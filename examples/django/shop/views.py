@@ -1,7 +1,6 @@
 """The shop's views. `waits` and `publish` are the lines for pushhub."""
 
 from django.contrib.auth import authenticate, login, logout
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
@@ -16,7 +15,7 @@ from shop.models import Order
 def order(request, id):
     found = get_object_or_404(Order, id=id)
     if found.owner != request.user:
-        raise PermissionDenied
+        return HttpResponse("This is another user's order.\n", status=403)
     return JsonResponse({"id": found.id, "state": found.state})
 
 
@@ -27,8 +26,9 @@ def change(request, id):
         found.state = request.POST["state"]
         found.save()
         publish(f"orders:{id}", {"state": found.state})  # after the commit
-        if found.state == "":
-            raise ValueError("An order has a state.")  # no commit, no event
+        if not found.state:
+            transaction.set_rollback(True)  # no commit, so no event
+            return HttpResponse("An order has a state.\n", status=400)
     return JsonResponse({"id": found.id, "state": found.state})
 
 
@@ -56,7 +56,7 @@ class OrderView(generics.RetrieveUpdateAPIView):
 def enter(request):
     user = authenticate(request, username=request.POST["user"], password=request.POST["password"])
     if user is None:
-        raise PermissionDenied
+        return HttpResponse("Another name or password.\n", status=403)
     login(request, user)
     return HttpResponse("Welcome.\n")
 

@@ -14,6 +14,7 @@ from django.urls import get_resolver
 from pushhub.contrib.django.waiting import WaitingRoute, waiting_routes
 
 _LOCALE = "django.middleware.locale.LocaleMiddleware"
+_CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
 
 class Command(BaseCommand):
@@ -47,6 +48,8 @@ def _toml(route: WaitingRoute) -> str:
     if _LOCALE in settings.MIDDLEWARE:
         cookies.append(settings.LANGUAGE_COOKIE_NAME)
     identity = ["authorization", *(f"cookie:{name}" for name in cookies)]
+    # Django renews this cookie with some responses. A client that waits can do without.
+    renewed = [settings.CSRF_COOKIE_NAME] if _CSRF in settings.MIDDLEWARE else []
     # A JSON string without control characters is a basic string of TOML.
     return (
         "[[routes]]\n"
@@ -54,4 +57,4 @@ def _toml(route: WaitingRoute) -> str:
         'step = "notify"\n'
         f"channel = {json.dumps(route.channel, ensure_ascii=False)}\n"
         f"identity = {json.dumps(identity)}\n"
-    )
+    ) + (f"drop_set_cookie = {json.dumps(renewed)}\n" if renewed else "")

@@ -1,0 +1,22 @@
+"""A task that publishes its progress. `hub.publish` is the line for pushhub."""
+
+import os
+
+from celery import Celery
+from pushhub_client import Client
+
+# A broker of files, so that the example needs no server. Yours stays what it is.
+folder = os.environ["BROKER_FOLDER"]
+app = Celery("tasks", broker="filesystem://")
+app.conf.broker_transport_options = {
+    "data_folder_in": folder,
+    "data_folder_out": folder,
+    "control_folder": f"{folder}/control",
+}
+hub = Client(os.environ.get("HUB_URL", "http://127.0.0.1:8080"))
+
+
+@app.task
+def pack(job: str, parcels: int) -> None:
+    for done in range(1, parcels + 1):
+        hub.publish(f"jobs:{job}", {"done": done, "of": parcels}, retry_seconds=30)
