@@ -63,7 +63,6 @@ class AsyncClient:
     ) -> None:
         self.url = base_of(url)
         self._credential = AsyncCredential(token)
-        self._make_http = http
         self._sender = AsyncHttpSender(self.url, self._credential, http)
 
     # -- publishing ----------------------------------------------------------------
@@ -143,10 +142,8 @@ class AsyncClient:
     ) -> AsyncPoll[Value]:
         """The value of a channel, now and after each change, as `Client.values`."""
         poller = Poller(random=random.random, wait=wait, etag=etag, renews=self._credential.renews)
-        sender = AsyncHttpSender(
-            self.url + channel_path(channel), self._credential, self._make_http
-        )
-        return AsyncPoll(sender, poller, {}, partial(value_of, channel, decode=decode), on_error)
+        read = partial(value_of, channel, decode=decode)
+        return AsyncPoll(self._sender, poller, {}, read, on_error, path=channel_path(channel))
 
     # -- managing ------------------------------------------------------------------
 

@@ -39,8 +39,11 @@ class AsyncPoll(Generic[T]):
         headers: Mapping[str, str],
         read: Callable[[Mapping[str, str], bytes], T],
         on_error: Callable[[Exception], None] | None,
+        *,
+        path: str = "",
     ) -> None:
         self._sender = sender
+        self._path = path
         self._poller = poller
         self._headers = dict(headers)
         self._read = read
@@ -63,7 +66,9 @@ class AsyncPoll(Generic[T]):
         self._closed = True
         if self._step:
             self._step.cancel()
-        await self._sender.close()
+        # With a path the sender is the client's.
+        if not self._path:
+            await self._sender.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -103,12 +108,14 @@ class AsyncPoll(Generic[T]):
         return await self._look(step)
 
     async def _look(self, look: Look) -> tuple[T] | None:
-        request = Request("GET", "", {**self._headers, **look.headers}, timeout=look.timeout)
+        request = Request(
+            "GET", self._path, {**self._headers, **look.headers}, timeout=look.timeout
+        )
         try:
-            status, headers, body = await self._sender.send(request)
+            status, got, body = await self._sender.send(request)
             failures = self._poller.failures
-            if self._poller.responded(time.monotonic(), status, headers, body):
-                return (self._read(headers, body),)
+            if self._poller.responded(time.monotonic(), status, got, body):
+                return (self._read(got, body),)
             if self._poller.failures <= failures:
                 return None
         except (HubUnreachable, InvalidResponse, TokenError) as error:

@@ -5,6 +5,7 @@ import logging
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -47,6 +48,8 @@ class Poll(Generic[T]):
         self._on_error = on_error
         self._interrupt = Interrupt()
         self._wake = threading.Event()
+        # A loop that was left with `break` leaves no connection behind.
+        self._hang_up = weakref.finalize(self, sender.close)
 
     @property
     def waits(self) -> bool:
@@ -73,7 +76,7 @@ class Poll(Generic[T]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
-        self._sender.close()
+        self._hang_up()
 
     def __iter__(self) -> Self:
         return self
@@ -87,7 +90,7 @@ class Poll(Generic[T]):
             found = self._look(step)
             if found:
                 return found[0]
-        self._sender.close()
+        self._hang_up()
         raise StopIteration
 
     def _look(self, look: Look) -> tuple[T] | None:

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -49,6 +50,8 @@ class Subscription:
         self._closed = False
         self._open: AbstractContextManager[httpx.Response] | None = None
         self._chunks: Iterator[bytes] = iter(())
+        # A loop that was left with `break` leaves no connection behind.
+        self._hang_up = weakref.finalize(self, sender.close)
         feed.on_state = self._changed
 
     # -- what the user sees --------------------------------------------------------
@@ -103,7 +106,7 @@ class Subscription:
         self.close()
         self._apply()
         self._release()
-        self._sender.close()
+        self._hang_up()
 
     def __iter__(self) -> Self:
         return self
@@ -125,10 +128,12 @@ class Subscription:
                 self._do(step)
         except BaseException:
             self._release()
+            if self._feed.state == "closed":
+                self._hang_up()
             raise
         self._apply()
         self._release()
-        self._sender.close()
+        self._hang_up()
         raise StopIteration
 
     def _apply(self) -> None:
