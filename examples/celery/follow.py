@@ -4,10 +4,11 @@ import os
 from uuid import uuid4
 
 from pushhub_client import Client, Gap
-from tasks import pack
+from tasks import pack, send
 
 job = uuid4().hex
 pack.delay(job, 3)
+send.delay("jobs", {"begun": job}, job)
 hub = Client(os.environ.get("HUB_URL", "http://127.0.0.1:8080"))
 for event in hub.subscribe(f"jobs:{job}", since="earliest"):
     if isinstance(event, Gap):

@@ -3,7 +3,7 @@
 import os
 
 from celery import Celery
-from pushhub_client import Client
+from pushhub_client import Client, HubUnreachable
 
 # A broker of files, so that the example needs no server. Yours stays what it is.
 folder = os.environ["BROKER_FOLDER"]
@@ -20,3 +20,9 @@ hub = Client(os.environ.get("HUB_URL", "http://127.0.0.1:8080"))
 def pack(job: str, parcels: int) -> None:
     for done in range(1, parcels + 1):
         hub.publish(f"jobs:{job}", {"done": done, "of": parcels}, retry_seconds=30)
+
+
+@app.task(autoretry_for=(HubUnreachable,), retry_backoff=True, retry_backoff_max=60, max_retries=20)
+def send(channel: str, data: object, key: str) -> None:
+    """An event that may not be lost. The key makes one that arrived before count once."""
+    hub.publish(channel, data, idempotency_key=key)

@@ -3,8 +3,10 @@
 import datetime
 import io
 import logging
+import re
 from asyncio import to_thread
 from collections.abc import Iterator
+from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from django.test import RequestFactory, override_settings
 from django.urls import include, path, re_path
 
 from pushhub.contrib.django import publish, views, waits
+from pushhub.contrib.django.configuration import Configuration
 from pushhub.contrib.django.waiting import waiting_routes
 from pushhub.settings import load
 from tests.ports import free_port
@@ -148,6 +151,23 @@ def test_a_file_without_a_route_is_noticed(tmp_path: Path) -> None:
 def test_a_path_that_no_route_can_name(pattern: Any, sentence: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=sentence):
         list(waiting_routes([pattern]))
+
+
+# -- the page ------------------------------------------------------------------
+
+
+def test_the_page_has_each_key_with_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs/frameworks.md").read_text()
+    table = page.partition("| key of `PUSHHUB` |")[2].partition("\n\n")[0]
+    told = {}
+    for line in table.splitlines()[2:]:
+        names, default = line.split("|")[1:3]
+        for name in re.findall(r"`(\w+)`", names):
+            told[name] = default.strip().strip("`")
+    own = {
+        one.name.upper(): str(one.default).replace("None", "none") for one in fields(Configuration)
+    }
+    assert told == own
 
 
 # -- who may read ----------------------------------------------------------------

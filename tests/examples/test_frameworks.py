@@ -1,10 +1,11 @@
 """The shops on Starlette and Flask, and the task of Celery, run as their READMEs say."""
 
 import asyncio
+import re
 
 import pytest
 
-from tests.examples.conftest import running
+from tests.examples.conftest import EXAMPLES, running
 from tests.serving import until_held
 from tests.wire import Client
 
@@ -14,6 +15,18 @@ SHOPS = {
     "starlette": ("PORT", "/push/metrics", r"Uvicorn running on"),
     "flask": ("CONTROL_PORT", "/metrics", r"^curl -X PUT"),
 }
+
+
+def test_the_page_shows_what_runs() -> None:
+    """Two routes, a path and two tasks of docs/frameworks.md are lines of the examples."""
+    page = (EXAMPLES.parent / "docs/frameworks.md").read_text()
+    files = [path for kind in ("py", "toml") for path in EXAMPLES.rglob(f"*.{kind}")]
+    texts = [path.read_text() for path in files]
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    begins = ("[[routes]]", "path(", "@app.task")
+    shown = [block.strip() for block in blocks if block.startswith(begins)]
+    assert len(shown) == 5
+    assert not [block for block in shown if not any(block in text for text in texts)]
 
 
 @pytest.mark.parametrize("name", SHOPS)
@@ -38,3 +51,6 @@ async def test_a_task_publishes_its_progress() -> None:
         for done in (1, 2, 3):
             await example.heard(rf"^{done} of 3 parcels$")
         await example.heard("^curl ")
+        # Nothing says when the second task is done: its event does.
+        begun = await example.ask("PORT", "GET", "/v1/channels/jobs?wait=20")
+        assert begun.json().keys() == {"begun"}
