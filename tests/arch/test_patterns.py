@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from re import _constants as codes  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
+from types import BuiltinMethodType
 from typing import Any
 
 import pytest
@@ -46,7 +47,8 @@ def patterns() -> Iterator[Any]:
             continue
         called = calls(tree(MODULES[module]))
         for variable, value in vars(importlib.import_module(name)).items():
-            compiled = getattr(value, "__self__", value)
+            # A bound method of a pattern; other objects may make their attributes up.
+            compiled = value.__self__ if isinstance(value, BuiltinMethodType) else value
             if isinstance(compiled, re.Pattern):
                 methods = {value.__name__} if compiled is not value else called.get(variable, set())
                 if methods:

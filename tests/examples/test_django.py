@@ -44,7 +44,7 @@ async def waiting(shop: Example, target: str, cookie: str) -> AsyncIterator[asyn
     first = await shop.ask("PORT", "GET", target, prefer="wait=25", cookie=cookie)
     assert (first.status, first.headers["preference-applied"]) == (200, "wait=25"), first.body
     fields = {"prefer": "wait=25", "if_none_match": first.headers["etag"], "cookie": cookie}
-    task = asyncio.create_task(shop.ask("PORT", "GET", target, **fields))
+    task = asyncio.create_task(shop.ask("PORT", "GET", target, b"", **fields))
     async with await Client.connect(shop.ports["CONTROL_PORT"]) as client:
         await until_held(client, 1)
     yield task
@@ -90,7 +90,7 @@ async def test_rights_are_checked_again_when_an_event_arrives(shop: Example) -> 
         assert (await task).status == 304
         assert time.monotonic() - begun < SOONEST_END
     again = {"prefer": "wait=25", "if_none_match": 'W/"any"', "cookie": cookie}
-    assert (await shop.ask("PORT", "GET", "/orders/1", **again)).status == 403
+    assert (await shop.ask("PORT", "GET", "/orders/1", b"", **again)).status == 403
 
 
 async def test_the_session_decides_who_may_read(shop: Example) -> None:

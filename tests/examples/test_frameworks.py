@@ -37,7 +37,7 @@ async def test_a_request_waits_for_the_order_to_change(name: str) -> None:
         first = await example.ask("PORT", "GET", "/orders/1", prefer="wait=25")
         assert first.json() == {"id": 1, "state": "received"}
         fields = {"prefer": "wait=25", "if_none_match": first.headers["etag"]}
-        waiting = asyncio.create_task(example.ask("PORT", "GET", "/orders/1", **fields))
+        waiting = asyncio.create_task(example.ask("PORT", "GET", "/orders/1", b"", **fields))
         if name == "flask":
             async with await Client.connect(example.ports[port]) as client:
                 await until_held(client, 1, metrics=metrics)

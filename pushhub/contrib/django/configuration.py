@@ -11,8 +11,11 @@ from django.core.checks import Error
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-# RFC 7518 §3.2: a shorter HMAC key than the hash can be guessed offline from one token.
-LEAST_KEY_BYTES = 32
+from pushhub.settings.access import HMAC_BYTES
+
+# The algorithm of tokens, of which the project and the hub know the same secret.
+ALGORITHM = "HS256"
+LEAST_KEY_BYTES = HMAC_BYTES[ALGORITHM]
 # The hub reads `exp` of tokens; a page asks for the next one at nine tenths of its life.
 TOKEN_SECONDS = 600
 # A request of the project waits for it after its commit. A hub on the same machine responds within

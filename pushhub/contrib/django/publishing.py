@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from functools import cache, partial
+from threading import Lock
 from typing import Any
-from uuid import uuid4
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.signals import setting_changed
@@ -14,6 +14,10 @@ from django.db import transaction
 from pushhub_client import Client, PushhubError
 
 from pushhub.contrib.django.configuration import configuration
+from pushhub.runtime import Runtime
+from pushhub.store.refusals import RefusalLog
+
+_RUNTIME = Runtime()
 
 logger = logging.getLogger("pushhub.contrib.django")
 
@@ -23,7 +27,8 @@ def publish(channel: str, data: Any, *, type: str | None = None, using: str | No
 
     A transaction that is rolled back publishes nothing. The data is read now, with Django's JSON
     encoder (dates, decimals, UUIDs, lazy texts). A publish that fails is logged as
-    `pushhub.contrib.django` and raises nothing, because the transaction has been committed.
+    `pushhub.contrib.django`, at most once a minute for each kind of failure, and raises nothing,
+    because the transaction has been committed.
 
     Args:
         channel: the channel's name.
@@ -38,19 +43,29 @@ def publish(channel: str, data: Any, *, type: str | None = None, using: str | No
     transaction.on_commit(partial(_send, channel, body, type), using=using)
 
 
-def _send(channel: str, body: bytes, type: str | None) -> None:
+def _send(channel: str, body: bytes, label: str | None) -> None:
     timeout = configuration().timeout
     try:
         _client().publish(
             channel,
             body,
             content_type="application/json",
-            type=type,
-            idempotency_key=str(uuid4()),
+            type=label,
             timeout=timeout,
         )
     except PushhubError as error:
-        logger.error("The event for the channel %r was not published: %s", channel, error)
+        text = f"The event for the channel {channel!r} was not published: {error}"
+        with _lock:
+            _failures.note(type(error).__name__, text, _RUNTIME.clock())
+
+
+def _write(reason: str, text: str, count: int) -> None:
+    logger.error("%s (%s, %d in the last minute)", text, reason, count)
+
+
+# An outage of the hub would otherwise write a line for each request. Threads share it.
+_failures = RefusalLog[str](_write)
+_lock = Lock()
 
 
 @cache

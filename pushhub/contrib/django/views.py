@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import jwt
@@ -10,7 +9,10 @@ from django.http import HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from pushhub.contrib.django.configuration import configuration
+from pushhub.contrib.django.configuration import ALGORITHM, configuration
+from pushhub.runtime import Runtime
+
+_RUNTIME = Runtime()
 
 
 @require_GET
@@ -25,7 +27,7 @@ def token(request: Any) -> Any:
     channels = list(found.rights()(request))
     if not channels:
         return HttpResponse("This session may read no channel.", status=403)
-    now = int(time.time())
+    now = int(_RUNTIME.clock())
     user = getattr(request, "user", None)
     claims = {
         "iat": now,
@@ -36,5 +38,5 @@ def token(request: Any) -> Any:
         "aud": found.token_audience,
     }
     given = {name: value for name, value in claims.items() if value is not None}
-    text = jwt.encode(given, found.signing_key(), "HS256")
+    text = jwt.encode(given, found.signing_key(), ALGORITHM)
     return HttpResponse(text, content_type="text/plain")

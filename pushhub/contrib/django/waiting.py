@@ -44,14 +44,14 @@ def waits(channel: str) -> Callable[[View], View]:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingRoute:
+class ViewRoute:
     """A path of the project, with `{name}` for its parameters, and its channel."""
 
     path: str
     channel: str
 
 
-def waiting_routes(patterns: list[Any], prefix: str = "/") -> Iterator[WaitingRoute]:
+def waiting_routes(patterns: list[Any], prefix: str = "/") -> Iterator[ViewRoute]:
     """The marked views among URL patterns.
 
     Raises:
@@ -81,7 +81,7 @@ def _check(pattern: Any, channel: str, path: str) -> None:
         )
 
 
-def _route(path: str, channel: str) -> WaitingRoute:
+def _route(path: str, channel: str) -> ViewRoute:
     parameters = _PARAMETER.findall(path)
     if any(converter == _SEVERAL_SEGMENTS for converter, _ in parameters):
         raise ImproperlyConfigured(
@@ -93,4 +93,4 @@ def _route(path: str, channel: str) -> WaitingRoute:
         raise ImproperlyConfigured(
             f"The channel {channel!r} names {missing[0]!r}, which its path {path!r} lacks."
         )
-    return WaitingRoute(_PARAMETER.sub(r"{\2}", path), channel)
+    return ViewRoute(_PARAMETER.sub(r"{\2}", path), channel)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import get_resolver
 
-from pushhub.contrib.django.waiting import WaitingRoute, waiting_routes
+from pushhub.contrib.django.waiting import ViewRoute, waiting_routes
 
 _LOCALE = "django.middleware.locale.LocaleMiddleware"
 _CSRF = "django.middleware.csrf.CsrfViewMiddleware"
@@ -42,7 +42,7 @@ class Command(BaseCommand):
                 )
 
 
-def _toml(route: WaitingRoute) -> str:
+def _toml(route: ViewRoute) -> str:
     """A route. Only the cookies of the session and of the language separate clients."""
     cookies = [settings.SESSION_COOKIE_NAME]
     if _LOCALE in settings.MIDDLEWARE:
