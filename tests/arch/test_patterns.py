@@ -47,9 +47,9 @@ def patterns() -> Iterator[Any]:
             continue
         called = calls(tree(MODULES[module]))
         for variable, value in vars(importlib.import_module(name)).items():
-            # A bound method of a pattern; other objects may make their attributes up.
-            compiled = value.__self__ if isinstance(value, BuiltinMethodType) else value
-            if isinstance(compiled, re.Pattern):
+            # By type(): a lazy object of Django does its work when its attributes are read.
+            compiled = value.__self__ if type(value) is BuiltinMethodType else value
+            if type(compiled) is re.Pattern:
                 methods = {value.__name__} if compiled is not value else called.get(variable, set())
                 if methods:
                     yield pytest.param(compiled, sorted(methods), id=f"{name}.{variable}")
