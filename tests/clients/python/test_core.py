@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 import pytest
+
 from pushhub_client.core.feed import Ask, Feed, Pause
 from pushhub_client.core.pace import Pace, delay
 from pushhub_client.core.poller import Look, Poller
 from pushhub_client.core.sse import StreamBlock, StreamParser
 from pushhub_client.core.token import TokenLife
+from pushhub_client.core.wire import problem_of
 from pushhub_client.errors import HubUnreachable, Problem
 from pushhub_client.messages import Event, Gap, Refusal
 
@@ -227,6 +229,14 @@ def test_bad_arguments_are_refused() -> None:
     for wait in (0, 56):
         with pytest.raises(ValueError, match="1 to 55"):
             Feed({"a": "now"}, random=most, wait=wait)
+
+
+def test_an_error_says_what_is_wrong() -> None:
+    moved = problem_of(308, {"location": "https://a/"}, b"")
+    assert str(moved) == "The server redirects to https://a/; give the client that URL."
+    assert str(problem_of(404, {}, b"<html>")).endswith("check the URL.")
+    assert str(problem_of(502, {}, b"[]")) == "The server responded with HTTP 502."
+    assert str(problem_of(400, {}, problem(400, title="T", detail="D"))) == "T: D"
 
 
 # -- a stream ----------------------------------------------------------------------

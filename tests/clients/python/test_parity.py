@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import jwt
 import pytest
-from pushhub_client import AsyncClient, Client, Event, Gap, Item, Problem, Refusal
 
 from pushhub.auth.api_keys import secret_hash
+from pushhub_client import AsyncClient, Client, Event, Gap, Item, Problem, Refusal
 from tests import outside
 from tests.clients.python.both import Kind, take
 from tests.serving import fresh, serve

@@ -1,7 +1,6 @@
 """An asynchronous subscription: an iterator of messages."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
@@ -16,16 +15,15 @@ from .http_async import AsyncHttpSender, async_body_of
 from .http_sync import TokenError, failing
 from .messages import Message, State
 from .options import MOST_BODY_BYTES
+from .reading import Reading
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     import httpx2 as httpx
 
-_log = logging.getLogger("pushhub_client")
 
-
-class AsyncSubscription:
+class AsyncSubscription(Reading):
     """An asynchronous iterator of `Event`, `Gap` and `Refusal`, endless until `close()`.
 
     A message counts as read when the next one is asked for, or by `commit()`. Iterating raises a
@@ -40,37 +38,14 @@ class AsyncSubscription:
         keeper: CursorKeeper,
         on_state: Callable[[State], None] | None,
     ) -> None:
+        super().__init__(feed, keeper, on_state)
         self._sender = sender
-        self._feed = feed
-        self._keeper = keeper
-        self._on_state = on_state
         self._changed_channels = False
         self._step: asyncio.Task[None] | None = None
         self._open: AbstractAsyncContextManager[httpx.Response] | None = None
         self._chunks: AsyncIterator[bytes] | None = None
-        feed.on_state = self._changed
 
     # -- what the user sees --------------------------------------------------------
-
-    @property
-    def state(self) -> State:
-        """What the subscription does; see `State`."""
-        return self._feed.state
-
-    @property
-    def error(self) -> Exception | None:
-        """The last failure, if any."""
-        return self._feed.error
-
-    @property
-    def cursors(self) -> dict[str, str]:
-        """The position that was read to, for each channel."""
-        return self._feed.cursors
-
-    def commit(self) -> None:
-        """Count the last message as read now, for example before the loop ends."""
-        self._feed.commit()
-        self._keeper.keep(self._feed.cursors)
 
     def add(self, channel: str, since: str = "now") -> None:
         """Read one more channel, in the same request."""
@@ -109,8 +84,7 @@ class AsyncSubscription:
 
     async def __anext__(self) -> Message:
         while self._feed.state != "closed":
-            message = self._feed.take()
-            self._keeper.keep(self._feed.cursors)
+            message = self._take()
             if message is not None:
                 return message
             # A task of its own, so that it can be cut when the channels change.
@@ -202,9 +176,3 @@ class AsyncSubscription:
         if self._open is not None:
             opening, self._open = self._open, None
             await opening.__aexit__(None, None, None)
-
-    def _changed(self, state: State) -> None:
-        if state == "offline":
-            _log.warning("The subscription is offline and retries: %s", self._feed.error)
-        if self._on_state:
-            self._on_state(state)

@@ -100,7 +100,10 @@ class HttpSender:
             InvalidResponse: the response is too long for a hub's.
         """
         with self.open(request, request.timeout, trace) as response:
-            return response.status_code, response.headers, body_of(response, self._most)
+            # httpx bounds the time between two pieces; this bounds the whole.
+            deadline = time.monotonic() + request.timeout
+            body = body_of(response, self._most, deadline)
+            return response.status_code, response.headers, body
 
     @contextmanager
     def open(
@@ -137,24 +140,37 @@ class HttpSender:
 
 @contextmanager
 def failing(url: str) -> Iterator[None]:
-    """Errors of httpx become errors of this package."""
+    """Errors of httpx become errors of this package.
+
+    Raises:
+        HubUnreachable: no response.
+        ValueError: a header that cannot be sent, for example of a token with a line end.
+    """
     try:
         yield
+    except httpx.LocalProtocolError as error:
+        raise ValueError(f"This cannot be sent as a header: {error}.") from error
     except httpx.TimeoutException as error:
         raise HubUnreachable(f"{url} did not respond in time.") from error
     except (httpx.TransportError, httpx.DecodingError, httpx.TooManyRedirects) as error:
         raise HubUnreachable(f"No response from {url}: {error or type(error).__name__}.") from error
 
 
-def body_of(response: httpx.Response, most: int) -> bytes:
+def body_of(response: httpx.Response, most: int, deadline: float) -> bytes:
     """The body, of `most` bytes at most.
+
+    Args:
+        deadline: when it has to be complete, by `time.monotonic()`.
 
     Raises:
         InvalidResponse: it is longer.
+        HubUnreachable: it takes longer.
     """
     body = bytearray()
     for chunk in response.iter_bytes():
         body += chunk
         if len(body) > most:
             raise InvalidResponse(f"The response has more than {most} bytes; check the URL.")
+        if time.monotonic() > deadline:
+            raise HubUnreachable("The response did not come in time.")
     return bytes(body)

@@ -1,6 +1,5 @@
 """A synchronous subscription: an iterator of messages."""
 
-import logging
 import threading
 import time
 import weakref
@@ -21,11 +20,10 @@ from .http_sync import HttpSender, TokenError, body_of, failing
 from .interrupt import Interrupt
 from .messages import Message, State
 from .options import MOST_BODY_BYTES
+from .reading import Reading
 
-_log = logging.getLogger("pushhub_client")
 
-
-class Subscription:
+class Subscription(Reading):
     """An iterator of `Event`, `Gap` and `Refusal`, endless until `close()`.
 
     A message counts as read when the next one is asked for, or by `commit()`. Iterating raises a
@@ -39,10 +37,8 @@ class Subscription:
         keeper: CursorKeeper,
         on_state: Callable[[State], None] | None,
     ) -> None:
+        super().__init__(feed, keeper, on_state)
         self._sender = sender
-        self._feed = feed
-        self._keeper = keeper
-        self._on_state = on_state
         self._interrupt = Interrupt()
         self._wake = threading.Event()
         # Changes of the channels by any thread, which the reading thread applies.
@@ -52,29 +48,8 @@ class Subscription:
         self._chunks: Iterator[bytes] = iter(())
         # A loop that was left with `break` leaves no connection behind.
         self._hang_up = weakref.finalize(self, sender.close)
-        feed.on_state = self._changed
 
     # -- what the user sees --------------------------------------------------------
-
-    @property
-    def state(self) -> State:
-        """What the subscription does; see `State`."""
-        return self._feed.state
-
-    @property
-    def error(self) -> Exception | None:
-        """The last failure, if any."""
-        return self._feed.error
-
-    @property
-    def cursors(self) -> dict[str, str]:
-        """The position that was read to, for each channel."""
-        return self._feed.cursors
-
-    def commit(self) -> None:
-        """Count the last message as read now, for example before the loop ends."""
-        self._feed.commit()
-        self._keeper.keep(self._feed.cursors)
 
     def add(self, channel: str, since: str = "now") -> None:
         """Read one more channel, in the same request."""
@@ -115,8 +90,7 @@ class Subscription:
         try:
             while not self._closed:
                 self._apply()
-                message = self._feed.take()
-                self._keeper.keep(self._feed.cursors)
+                message = self._take()
                 if message is not None:
                     return message
                 if self._open is not None:
@@ -170,7 +144,8 @@ class Subscription:
                 self._feed.opened(time.monotonic(), response.headers)
                 self._open, self._chunks = opening, response.iter_bytes()
                 return
-            body = body_of(response, MOST_BODY_BYTES)
+            deadline = time.monotonic() + request.timeout
+            body = body_of(response, MOST_BODY_BYTES, deadline)
         except BaseException:
             opening.__exit__(None, None, None)
             raise
@@ -206,9 +181,3 @@ class Subscription:
         if self._open is not None:
             opening, self._open = self._open, None
             opening.__exit__(None, None, None)
-
-    def _changed(self, state: State) -> None:
-        if state == "offline":
-            _log.warning("The subscription is offline and retries: %s", self._feed.error)
-        if self._on_state:
-            self._on_state(state)

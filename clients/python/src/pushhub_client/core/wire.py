@@ -15,6 +15,7 @@ from .pace import delay
 Decode = Callable[[bytes], Any]
 """Reads JSON, as `json.loads`."""
 
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NOT_A_HUB = "The response is not a hub's; check the URL."
 
 
@@ -58,11 +59,15 @@ def problem_of(status: int, headers: Mapping[str, str], body: bytes) -> Problem:
     """A response that is no success, as an error."""
     try:
         fields = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
-    return Problem(
-        status, fields if isinstance(fields, dict) else None, delay(headers.get("retry-after"))
-    )
+    if not isinstance(fields, dict):
+        fields = {}
+        if status in _REDIRECTS and (target := headers.get("location")):
+            fields = {"detail": f"The server redirects to {target}; give the client that URL."}
+        elif status in (404, 405):
+            fields = {"detail": f"The server responded with HTTP {status}; check the URL."}
+    return Problem(status, fields, delay(headers.get("retry-after")))
 
 
 def object_of(body: bytes, decode: Decode = json.loads) -> dict[str, Any]:
