@@ -3,8 +3,9 @@
 import os
 from uuid import uuid4
 
-from pushhub_client import Client, Gap
 from tasks import pack, send
+
+from pushhub_client import Client, Gap
 
 job = uuid4().hex
 pack.delay(job, 3)

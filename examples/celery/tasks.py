@@ -3,6 +3,7 @@
 import os
 
 from celery import Celery
+
 from pushhub_client import Client, HubUnreachable
 
 # A broker of files, so that the example needs no server. Yours stays what it is.

@@ -3,8 +3,9 @@
 import os
 
 from flask import Flask, abort, request
-from pushhub_client import Client
 from waitress import serve
+
+from pushhub_client import Client
 
 app = Flask(__name__)
 hub = Client(os.environ.get("CONTROL_URL", "http://127.0.0.1:5561"))

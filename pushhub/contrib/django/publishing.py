@@ -11,11 +11,11 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.signals import setting_changed
 from django.db import transaction
-from pushhub_client import Client, PushhubError
 
 from pushhub.contrib.django.configuration import configuration
 from pushhub.runtime import Runtime
 from pushhub.store.refusals import RefusalLog
+from pushhub_client import Client, PushhubError
 
 _RUNTIME = Runtime()
 
