@@ -1,9 +1,10 @@
 // node build.mjs [--hub] [FOLDER]
 //
 // Builds the client into the folder, or dist/: both entries as ESM, the script for a tag, source maps and
-// types. The same sources give the same bytes: a test holds what the hub serves (pushhub/api/static/client.*,
+// types, and prints the script's hash for `integrity` (Subresource Integrity). The same sources give the same bytes: a test holds what the hub serves (pushhub/api/static/client.*,
 // which --hub writes) to the sources.
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { build } from "esbuild";
@@ -60,3 +61,7 @@ await writeFile(`${OUT}/client.d.ts`, types + names);
 if (process.argv.includes("--hub"))
   for (const file of ["client.js", "client.js.map", "client.mjs", "client.mjs.map", "client.d.ts"])
     await copyFile(`${OUT}/${file}`, `../../pushhub/api/static/${file}`);
+
+// SHA-384 is what the specification's own examples have (SRI §3.2).
+const hash = createHash("sha384").update(await readFile(`${OUT}/client.js`)).digest("base64");
+console.log(`client.js integrity="sha384-${hash}"`);

@@ -74,6 +74,7 @@ LINES = {
     "xmpp/sasl/login.py:_offered xmpp.unknown_mechanisms": "once in a process",
     "xmpp/server.py:XmppServer.open xmpp.unsafe_expat": "once in a process",
     "embedding/push_hub.py:PushHub.lifespan waits.not_upgraded": "once for each start of the host",
+    "contrib/django/publishing.py:_write %s (%s, %d in the last minute)": "a RefusalLog counts it",
     "xmpp/storage/backoff.py:Backoff.give_up xmpp.stalled": "once a minute for each loop",
 }
 

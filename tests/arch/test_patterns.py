@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from re import _constants as codes  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
+from types import BuiltinMethodType
 from typing import Any
 
 import pytest
@@ -46,8 +47,9 @@ def patterns() -> Iterator[Any]:
             continue
         called = calls(tree(MODULES[module]))
         for variable, value in vars(importlib.import_module(name)).items():
-            compiled = getattr(value, "__self__", value)
-            if isinstance(compiled, re.Pattern):
+            # By type(): a lazy object of Django does its work when its attributes are read.
+            compiled = value.__self__ if type(value) is BuiltinMethodType else value
+            if type(compiled) is re.Pattern:
                 methods = {value.__name__} if compiled is not value else called.get(variable, set())
                 if methods:
                     yield pytest.param(compiled, sorted(methods), id=f"{name}.{variable}")

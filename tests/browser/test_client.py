@@ -218,19 +218,6 @@ async def test_a_stream_that_a_proxy_delays_is_left_for_held_requests(
         assert "offline" not in await tab.run("return states")
 
 
-async def test_a_page_that_may_not_read_is_told_what_to_do(site: Site, profile: Profile) -> None:
-    with serve(
-        dev=False, api_keys=KEYS, public=True, cors_origins=["https://other.example"]
-    ) as hub:
-        url = address(hub)
-        tab = await profile.open(page(site, url, "a"))
-        said = await tab.until("hub.debug().error?.message")
-        assert said == (
-            f"No response from {url}. If it runs, its setting cors_origins may lack"
-            f' "{site.url}". Only the browser\'s console tells the reason.'
-        )
-
-
 async def test_a_killed_tab_hands_over(own: Server, site: Site, profile: Profile) -> None:
     url = page(site, address(own), "a")
     first = await profile.open(url)

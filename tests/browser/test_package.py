@@ -6,11 +6,19 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests import outside
-from tests.browser.chromium import CLIENT, install
+from tests.browser.chromium import CLIENT, Profile, install
+from tests.browser.site import Site
 from tests.serving import Server
 
 STATIC = CLIENT.parents[1] / "pushhub" / "api" / "static"
+DOCS = CLIENT.parents[1] / "docs"
+(TAG,) = re.findall(
+    r"^<script [^>]*integrity=[^>]*></script>$", (DOCS / "client.md").read_text(), re.MULTILINE
+)
+(INTEGRITY,) = re.findall(r'integrity="[^"]+"', TAG)
 
 
 def npm(*command: str) -> str:
@@ -37,11 +45,15 @@ def test_types() -> None:
 
 
 def test_what_the_hub_serves_is_what_the_sources_say(tmp_path: Path) -> None:
-    subprocess.run([install(), "build.mjs", str(tmp_path)], cwd=CLIENT, check=True, timeout=110)
+    command = [install(), "build.mjs", str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=CLIENT, check=True, timeout=110, capture_output=True, text=True
+    )
     served = sorted(STATIC.glob("client.*"))
     assert len(served) == 5
     stale = [one.name for one in served if one.read_bytes() != (tmp_path / one.name).read_bytes()]
     assert not stale, "run `npm run build` in clients/js"
+    assert INTEGRITY in done.stdout, "docs/client.md has the hash that the build prints"
 
 
 def test_size_and_exports() -> None:
@@ -64,3 +76,15 @@ async def test_the_hub_serves_it(own: Server) -> None:
         assert answer.headers["content-type"].startswith("text/javascript")
         assert (await own.get(f"/{name}.map")).status == 200
     assert b"export declare const connect" in (await own.get("/client.d.ts")).body
+
+
+@pytest.mark.parametrize("bytes_are", ["these", "others"])
+async def test_the_tag_with_a_hash(
+    bytes_are: str, own: Server, site: Site, profile: Profile
+) -> None:
+    """A browser runs the script that the hub serves, and no other."""
+    tag = TAG if bytes_are == "these" else TAG.replace("sha384-", "sha384-0", 1)
+    tag = tag.replace("https://push.example.com", f"http://127.0.0.1:{own.port}")
+    site.pages["/integrity"] = f"<!doctype html>{tag}<script>ran = typeof pushhub</script>"
+    tab = await profile.open(f"{site.url}/integrity")
+    assert await tab.run("return ran") == ("object" if bytes_are == "these" else "undefined")

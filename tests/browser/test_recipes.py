@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from tests import outside
 from tests.browser.chromium import CLIENT, FOLDER, SECONDS, Profile, install
 from tests.browser.site import Site
-from tests.serving import Server
+from tests.ports import free_port
+from tests.proxy import Proxy
+from tests.serving import Server, serve, until_held
 
 README = (CLIENT / "README.md").read_text()
 # A recipe is a block with the name of its file.
-RECIPES = dict(re.findall(r"^```\w+ ([\w.]+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
+RECIPES = dict(re.findall(r"^```\w+ ([\w.-]+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
 MOUNTS = {
     "useChannel.jsx": """
         import { createRoot } from "react-dom/client";
@@ -32,6 +35,20 @@ MOUNTS = {
         mount(Price, { target: document.getElementById("here") });
     """,
 }
+# What a page needs for a recipe that reads a stream, and the libraries, by their paths.
+STREAMS = {
+    "htmx-sse.html": (
+        "<script src=/htmx.js></script><script src=/hx-sse.js></script>",
+        {
+            "/htmx.js": "htmx.org/dist/htmx.min.js",
+            "/hx-sse.js": "htmx.org/dist/ext/hx-sse.min.js",
+        },
+    ),
+    "datastar.html": (
+        "<script type=module src=/datastar.js></script>",
+        {"/datastar.js": "@starfederation/datastar/dist/datastar.js"},
+    ),
+}
 # What the recipe for Strophe.js leaves to the page.
 SHOW = """
     function show(json) {
@@ -43,7 +60,8 @@ ADDRESS = "https://push.example.com"
 
 
 def test_there_are_no_other_recipes() -> None:
-    assert set(RECIPES) == {"hub.js", "htmx.html", "strophe.js", *MOUNTS}
+    shared = {"hub.js", "channel.js"}
+    assert set(RECIPES) == {*shared, "htmx.html", "strophe.js", *MOUNTS, *STREAMS}
 
 
 def bundle(folder: Path, entry: str) -> str:
@@ -66,7 +84,7 @@ def write(folder: Path, hub: Server, *names: str) -> None:
 async def test_a_framework(
     name: str, own: Server, site: Site, profile: Profile, tmp_path: Path
 ) -> None:
-    write(tmp_path, own, "hub.js", name)
+    write(tmp_path, own, "hub.js", "channel.js", name)
     (tmp_path / "mount.jsx").write_text(MOUNTS[name])
     site.pages["/mount.js"] = bundle(tmp_path, "mount.jsx")
     site.pages["/recipe"] = "<div id=here></div><script src=/mount.js></script>"
@@ -98,6 +116,41 @@ async def test_htmx(own: Server, site: Site, profile: Profile) -> None:
     await own.held(1)
     await own.publish("prices", {"amount": 7})
     await tab.until("document.querySelector('p').textContent == '2 €'")
+
+
+@pytest.mark.parametrize("name", STREAMS)
+async def test_a_stream(name: str, site: Site, profile: Profile) -> None:
+    """The page is the origin's; the events come as the README publishes them, also after a cut."""
+    install()
+    scripts, libraries = STREAMS[name]
+    for path, library in libraries.items():
+        site.pages[path] = (CLIENT / "node_modules" / library).read_text()
+    site.pages["/recipe"] = f"<!doctype html>{scripts}{RECIPES[name]}"
+    (publish,) = re.findall(
+        rf"^```html {name}\n.*?^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL
+    )
+    control = free_port()
+    with serve(origin=site.url, control=f"127.0.0.1:{control}") as hub:
+        async with Proxy(hub.port) as proxy:
+            tab = await profile.open(f"http://127.0.0.1:{proxy.port}/recipe")
+            async with await hub.connect() as client:
+                await until_held(client, 1, metrics="/_pushhub/metrics")
+                for amount in (8, 9):
+                    run(publish.replace(":5561/", f":{control}/").replace("8 €", f"{amount} €"))
+                    await tab.until("document.querySelector('p').textContent == arg", f"{amount} €")
+                proxy.part()
+                await until_held(client, 0, metrics="/_pushhub/metrics")
+                run(publish.replace(":5561/", f":{control}/").replace("8 €", "10 €"))
+            proxy.join()
+            await tab.until("document.querySelector('p').textContent == '10 €'")
+
+
+def run(shell: str) -> None:
+    outside.require("curl")
+    strict = 'set -e; curl() { command curl -sSf "$@"; }; '
+    command = ["bash", "-c", strict + shell]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 async def test_the_script_tag_of_the_quickstart(own: Server, site: Site, profile: Profile) -> None:

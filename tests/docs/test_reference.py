@@ -127,7 +127,8 @@ def test_every_value_of_a_label_is_in_the_reference(metrics: dict[str, Metric]) 
 
 def test_the_documents_name_no_other_metric(metrics: dict[str, Metric]) -> None:
     named = re.findall(r"\b(pushhub_\w+|process_\w+)", EVERYTHING)
-    others = {"pushhub_token"}  # the cookie
+    # The cookie, the Python client, and the command of pushhub.contrib.django.
+    others = {"pushhub_token", "pushhub_client", "pushhub_routes"}
     assert not {SUFFIXES.sub("", name) for name in named} - metrics.keys() - others
 
 

@@ -17,16 +17,23 @@ export const refusal = (problem: Refused["problem"], status: number, headers?: H
     after: headers && retryAfter(headers),
   });
 
-/** The answer if it is a success; else a `Refused` is thrown. */
-export const checked = async (response: Response): Promise<Response> => {
-  if (response.ok) return response;
+/**
+ * The answer if it is a success; else a `Refused` is thrown. With `hub` the server should be one: a page, and a 404, 405
+ * or 501 that is none of a hub's problems, come from another server.
+ */
+export const checked = async (response: Response, hub?: boolean): Promise<Response> => {
+  const { ok, status, url } = response;
+  const page = hub && /html/.test(response.headers.get("content-type")!);
+  if (ok && !page) return response;
   // A body that is cut fails here: it may have named the one channel that is refused.
   const text = await response.text();
   let problem: Refused["problem"] = {};
   try {
     problem = JSON.parse(text);
   } catch {}
-  throw refusal(problem, response.status, response.headers);
+  if (hub && (ok || [404, 405, 501].includes(status)) && !problem!.type)
+    problem = { detail: `${url} responded ${status} and is no hub. Check the hub's URL; in front of an origin it ends with /_pushhub.` };
+  throw refusal(problem, status, response.headers);
 };
 
 /** When a token ends, in milliseconds since 1970; nothing, if it is no JWT (RFC 7519 §4.1.4). */
@@ -48,7 +55,7 @@ const TOKEN_MS = 60_000;
 
 /** What to do, where a browser tells its pages no reason: an outage looks like a refusal by CORS. */
 export const unreachable = (url: string, cause: unknown): Refused => {
-  const { origin } = new URL(url, globalThis.location?.href);
+  const { origin, protocol } = new URL(url, globalThis.location?.href);
   const here = globalThis.origin;
   // A sandboxed frame's origin, which has no name of its own.
   const name = here == "null" ? "*" : here;
@@ -56,7 +63,8 @@ export const unreachable = (url: string, cause: unknown): Refused => {
     origin == here
       ? ""
       : ` If it runs, its setting cors_origins may lack "${name}". Only the browser's console tells the reason.`;
-  return Object.assign(new Error(`No response from ${origin}.${hint}`), { cause });
+  const message = /^http/.test(protocol) ? `No response from ${origin}.${hint}` : url + " must begin with https:// or http://.";
+  return Object.assign(new Error(message), { cause });
 };
 
 /** What sends requests to one hub. */
@@ -108,7 +116,7 @@ export const sender = (
       throw error instanceof TypeError ? unreachable(base, error) : error;
     }
     if (response.status == 401) good = 0;
-    return checked(response);
+    return checked(response, true);
   };
   return { send, fresh, renews: !!renew };
 };

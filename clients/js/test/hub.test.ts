@@ -890,6 +890,27 @@ it("says what a page can do where the browser gives no reason", async () => {
   await expect(hub.publish("a", 1)).rejects.toMatchObject({ message: "No response from http://hub." });
 });
 
+it.each([
+  [200, "text/html", "<title>Sign in</title>"],
+  [404, "text/html", "Not Found"],
+  [404, "application/json", '{"detail": "Not Found"}'],
+  [405, "text/plain", "Method Not Allowed"],
+  [501, "text/plain", "Unsupported method"],
+])("names a server that is no hub: %i, %s", async (status, type, body) => {
+  model.next.push(new Response(body, { status, headers: { "content-type": type } }));
+  await expect(open().publish("a", 1)).rejects.toMatchObject({
+    status,
+    message: expect.stringMatching(RegExp(`responded ${status} and is no hub\\. Check the hub's URL;`)),
+  });
+});
+
+it("leaves a proxy's refusal as it is, and a hub's own 404", async () => {
+  model.next.push(new Response("<p>Bad Gateway</p>", { status: 502, headers: { "content-type": "text/html" } }));
+  await expect(open().publish("a", 1)).rejects.toMatchObject({ status: 502, message: "HTTP 502" });
+  model.next.push(problem(404, { type: "urn:pushhub:problem:deleted", detail: "deleted" }));
+  await expect(open().publish("a", 1)).rejects.toMatchObject({ status: 404, message: "deleted" });
+});
+
 it("says what it is doing", async () => {
   const hub = open();
   heard(hub, "a");

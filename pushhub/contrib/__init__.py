@@ -1,0 +1,1 @@
+"""pushhub at home in frameworks that have a process of their own."""
