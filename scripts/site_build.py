@@ -3,7 +3,7 @@
 The pages stay where the repository has them, and their relative links work there. For the site they
 are copied to FOLDER/pages: those of docs/ to the root, others that are linked to `project/`, and
 links follow. Zensical makes FOLDER/html of it. Its own strict mode, the navigation and the result
-are checked; each error is a sentence, and the first kind of error ends the build with status 1.
+are checked. Each error is a sentence, and ends the build with status 1.
 """
 
 import os
@@ -22,6 +22,10 @@ from scripts.site_pages import Pages
 GENERATOR = Path(".outside/site/bin/zensical")
 BUILD_SECONDS = 300
 """A build takes 2 s; a machine under load gets its time."""
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+NO_PROSE = re.compile(r"[#|>!<]|[-*] |    ")
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+LINKED = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 
 
 def nav_pages(nav: list[Any]) -> Iterator[tuple[str, str, str]]:
@@ -38,15 +42,17 @@ def nav_errors(nav: list[Any], pages: set[str]) -> list[str]:
     """What the navigation lacks, and what it has that is no page."""
     named = [page for _, _, page in nav_pages(nav)]
     errors = [f"zensical.toml: nav has no entry for {page}" for page in sorted(pages - set(named))]
-    errors += [f"zensical.toml: nav names {page}, which is no page" for page in named if page not in pages]
+    errors += [
+        f"zensical.toml: nav names {page}, which is no page" for page in named if page not in pages
+    ]
     twice = sorted({page for page in named if named.count(page) > 1})
     return errors + [f"zensical.toml: nav has {page} twice" for page in twice]
 
 
 def llms(project: dict[str, Any], pages: Path) -> str:
     """The site for language models, as llmstxt.org proposes: a title, a summary, lists of links."""
-    lines = [f"# {project['site_name']}", "", f"> {project['site_description']}"]
-    section = None
+    lines = [f"# {project['site_name']}", "", f"> {project['site_description']}", ""]
+    section = ""
     for heading, title, page in nav_pages(project["nav"]):
         if heading != section:
             lines += ["", f"## {heading}", ""]
@@ -57,11 +63,10 @@ def llms(project: dict[str, Any], pages: Path) -> str:
 
 def summary(text: str) -> str:
     """The first sentence of a page's first paragraph, without links."""
-    body = re.sub(r"^(?:---\n.*?^---\n|\s*<[^>]*>)", "", text, flags=re.DOTALL | re.MULTILINE)
-    found = re.search(r"^(?![#`|>!\s<]|\*\*\w+:)(.+?)(?:\n\n|\Z)", body, re.DOTALL | re.MULTILINE)
-    paragraph = " ".join(found[1].split()) if found else ""
-    paragraph = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", paragraph)
-    return re.split(r"(?<=[.:])\s", paragraph, maxsplit=1)[0].rstrip(":")
+    prose = FENCED.sub("", text).split("\n\n")
+    paragraph = next((one for one in prose if one.strip() and not NO_PROSE.match(one.strip())), "")
+    paragraph = LINKED.sub(r"\1", " ".join(paragraph.split())).replace("**", "")
+    return re.split(r"(?<=[^\d][.:])\s", paragraph, maxsplit=1)[0].rstrip(":")
 
 
 def build(root: Path, folder: Path, generator: Path) -> list[str]:
@@ -73,6 +78,8 @@ def build(root: Path, folder: Path, generator: Path) -> list[str]:
     errors += nav_errors(project["nav"], pages.names)
     if errors:
         return errors
+    for style in project.get("extra_css", []):
+        shutil.copy(root / "docs" / style, folder / "pages" / style)
     (folder / "pages" / "llms.txt").write_text(llms(project, folder / "pages"))
     # Its paths are relative to the file, and so are the two folders.
     shutil.copy(root / "zensical.toml", folder / "zensical.toml")
@@ -85,7 +92,8 @@ def build(root: Path, folder: Path, generator: Path) -> list[str]:
         check=False,
     )
     if done.returncode:
-        return [f"zensical: {done.stdout}{done.stderr}"]
+        said = COLOUR.sub("", done.stdout + done.stderr).partition("Traceback")[0].strip()
+        return [f"zensical: {said}"]
     for page in pages.names:
         target = folder / "html" / page
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -36,9 +36,7 @@ class _Page(HTMLParser):
 def check(html: Path, pages: set[str]) -> list[str]:
     """What is wrong with a site; `pages` are the sources, one of which each page has."""
     found = {path: _Page(path.read_text()) for path in html.rglob("*.html")}
-    errors = [
-        f"{page} is not built" for page in sorted(pages) if built(html, page) not in found
-    ]
+    errors = [f"{page} is not built" for page in sorted(pages) if built(html, page) not in found]
     for path, page in sorted(found.items()):
         name = path.relative_to(html)
         if path.name == "404.html":
@@ -62,7 +60,9 @@ def built(html: Path, page: str) -> Path:
     """The file that is built of a page."""
     stem = page.removesuffix(".md")
     folder, _, last = stem.rpartition("/")
-    return html / folder / "index.html" if last in ("index", "README") else html / stem / "index.html"
+    return (
+        html / folder / "index.html" if last in ("index", "README") else html / stem / "index.html"
+    )
 
 
 def leads(path: Path, url: str, html: Path, found: dict[Path, _Page]) -> bool:
@@ -71,7 +71,9 @@ def leads(path: Path, url: str, html: Path, found: dict[Path, _Page]) -> bool:
     if parts.scheme or parts.netloc:
         return True
     place = unquote(parts.path)
-    target = path if not place else html / place[1:] if place.startswith("/") else path.parent / place
+    target = (
+        path if not place else html / place[1:] if place.startswith("/") else path.parent / place
+    )
     target = target.resolve()
     if target.is_dir():
         target /= "index.html"

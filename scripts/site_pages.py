@@ -8,7 +8,9 @@ from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
 
 FENCE = re.compile(r"^(?:```|~~~)")
-LINK = re.compile(r"(?P<before>!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(|\b(?:src|href)=\")(?P<target>[^)\s\"]+)")
+LINK = re.compile(
+    r"(?P<before>!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(|\b(?:src|href)=\")(?P<target>[^)\s\"]+)"
+)
 ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:|//|/", re.IGNORECASE)
 LIST = re.compile(r"(?:[-*+]|\d+\.) ")
 MADE = {"build", "dist", "node_modules", ".venv", ".outside"}

@@ -53,4 +53,6 @@ def test_the_figures_of_bosh() -> None:
     }
     for ours, theirs in rows.items():
         measured = cells(BOSH, "", theirs)
-        assert [round(one) for one in shown(ours, "BOSH: 1,000")] == [round(one) for one in measured]
+        assert [round(one) for one in shown(ours, "BOSH: 1,000")] == [
+            round(one) for one in measured
+        ]

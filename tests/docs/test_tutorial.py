@@ -30,7 +30,9 @@ def test_the_tutorial(tmp_path: Path) -> None:
                 walk.outputs[block.text].find(re.compile("'new'"), SECONDS)
             elif state:
                 # The client that runs now prints the new state.
-                client = next(script for script in walk.terminals if re.search("before|after", script))
+                client = next(
+                    script for script in walk.terminals if re.search("before|after", script)
+                )
                 walk.outputs[client].find(re.compile(f"'{state[1]}'"), SECONDS)
                 if "before" in client:
                     walk.stops("before.py")
