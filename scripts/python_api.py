@@ -22,11 +22,13 @@ MEMBERS: dict[str, tuple[str, ...]] = {
 HEAD = """\
 # Python API
 
-The names that `from pushhub import …` has; everything else may change. [pushhub in a Python application](embedding.md) shows their use.
+The names that `from pushhub import …` has; everything else may change.
+[pushhub in a Python application](embedding.md) shows their use.
 `python -m scripts.python_api` makes this page from the code.
 """
 SETTINGS = """\
-Each field is a setting, with the name, default and bounds that [Settings](settings.md) lists: `Settings(store="memory://", public=["news:*"])`.
+Each field is a setting, with the name, default and bounds that [Settings](settings.md) lists:
+`Settings(store="memory://", public=["news:*"])`.
 """
 SECTION = re.compile(r"^(Args|Raises):\n((?:    .*\n?|\n)+)", re.MULTILINE)
 ENTRY = re.compile(r"^    (\S[^:\n]*): ((?:.|\n(?=     ))+)", re.MULTILINE)
@@ -55,8 +57,8 @@ def section(name: str) -> str:
 
 def of_member(owner: str, member: Any) -> Iterator[str]:
     """A method with its signature, or a property."""
-    function = member.fget if isinstance(member, property) else member
-    function = inspect.unwrap(function)
+    accessor: Any = member.fget if isinstance(member, property) else member
+    function = inspect.unwrap(accessor)
     name = function.__name__
     yield f"### {owner}.{name}"
     yield ""

@@ -21,7 +21,10 @@ site_name = "a site"
 site_description = "A description."
 docs_dir = "pages"
 site_dir = "html"
-nav = [{ "Home" = "index.md" }, { "More" = [{ "One" = "one.md" }, { "Away" = "project/deploy/README.md" }] }]
+nav = [
+  { "Home" = "index.md" },
+  { "More" = [{ "One" = "one.md" }, { "Away" = "project/deploy/README.md" }] },
+]
 [project.theme]
 font = false
 """,
@@ -71,7 +74,8 @@ def test_a_small_site(tmp_path: Path, generator: Path) -> None:
     html = tmp_path / "site" / "html"
     assert (html / "llms.txt").read_text() == (
         "# a site\n\n> A description.\n\n- [Home](index.md): See one and away.\n\n## More\n\n"
-        "- [One](one.md): The first sentence.\n- [Away](project/deploy/README.md): Back, and a file.\n"
+        "- [One](one.md): The first sentence.\n"
+        "- [Away](project/deploy/README.md): Back, and a file.\n"
     )
     assert "<li>a list</li>" in (html / "one" / "index.html").read_text(), "as the forge shows it"
     assert (html / "project" / "deploy" / "a.conf").read_text() == "# a file\n"

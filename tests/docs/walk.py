@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +19,7 @@ from tests.docs.test_readme import Reader, end
 from tests.serving import Output
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from contextlib import ExitStack
     from pathlib import Path
