@@ -12,6 +12,7 @@ LINK = re.compile(
     r"(?P<before>!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(|\b(?:src|href)=\")(?P<target>[^)\s\"]+)"
 )
 ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:|//|/", re.IGNORECASE)
+CODE = re.compile(r"`[^`]+`")
 LIST = re.compile(r"(?:[-*+]|\d+\.) ")
 MADE = {"build", "dist", "node_modules", ".venv", ".outside"}
 """Folders whose files are not the repository's."""
@@ -57,6 +58,9 @@ class Pages:
             elif not fenced:
                 if lines and begins_block(lines[-1], line):
                     lines.append("")
+                if line.startswith("|"):
+                    # The forge wants `\\|` in the code of a table, the generator `|`.
+                    line = CODE.sub(lambda found: found[0].replace("\\|", "|"), line)
                 line = LINK.sub(lambda found: self._link(found, source, waiting), line)
             lines.append(line)
         return "\n".join(lines) + "\n"

@@ -29,7 +29,8 @@ nav = [
 font = false
 """,
     "docs/index.md": "# Home\n\nSee [one](one.md#a-part) and [away](../deploy/README.md).\n",
-    "docs/one.md": "# One\n\nThe first sentence. Another.\n\n## A part\n\nText:\n- a list\n",
+    "docs/one.md": "# One\n\nThe first sentence. Another.\n\n## A part\n\nText:\n- a list\n"
+    "\n| a table |\n|---|\n| `x\\|y` |\n",
     "deploy/README.md": "# Away\n\n[Back](../docs/one.md), and [a file](a.conf).\n",
     "deploy/a.conf": "# a file\n",
 }
@@ -77,7 +78,9 @@ def test_a_small_site(tmp_path: Path, generator: Path) -> None:
         "- [One](one.md): The first sentence.\n"
         "- [Away](project/deploy/README.md): Back, and a file.\n"
     )
-    assert "<li>a list</li>" in (html / "one" / "index.html").read_text(), "as the forge shows it"
+    page = (html / "one" / "index.html").read_text()
+    assert "<li>a list</li>" in page, "as the forge shows it"
+    assert "<td><code>x|y</code></td>" in page
     assert (html / "project" / "deploy" / "a.conf").read_text() == "# a file\n"
 
 
