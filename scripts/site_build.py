@@ -39,8 +39,9 @@ def nav_pages(nav: list[Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def nav_errors(nav: list[Any], pages: set[str]) -> list[str]:
-    """What the navigation lacks, and what it has that is no page. Pages outside docs/ are reached by
-    links, and need no entry.
+    """What the navigation lacks, and what it has that is no page.
+
+    Pages outside docs/ are reached by links, and need no entry.
     """
     named = [page for _, _, page in nav_pages(nav)]
     missing = sorted(page for page in pages - set(named) if not page.startswith("project/"))
