@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
 
 FENCE = re.compile(r"^(?:```|~~~)")
+NAMED_FENCE = re.compile(r"^(```\w+) ([\w./-]+)$")
 LINK = re.compile(
     r"(?P<before>!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(|\b(?:src|href)=\")(?P<target>[^)\s\"]+)"
 )
@@ -55,6 +56,8 @@ class Pages:
         for line in (self._root / source).read_text().splitlines():
             if FENCE.match(line):
                 fenced = not fenced
+                # The forge shows nothing of a name behind the language, the generator a title.
+                line = NAMED_FENCE.sub(r'\1 title="\2"', line)
             elif not fenced:
                 if lines and begins_block(lines[-1], line):
                     lines.append("")

@@ -24,7 +24,7 @@ from tests import outside
 from tests.docs.test_cli import COMMANDS
 
 PAGES = sorted((outside.ROOT / "docs").glob("*.md"))
-BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(?P<language>\w*)[^\n`]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 # Files that settings on the pages name.
 FILES = ("forge.secret", "postgres.dsn", "token.secret")
 LANGUAGES = {

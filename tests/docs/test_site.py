@@ -30,7 +30,7 @@ font = false
 """,
     "docs/index.md": "# Home\n\nSee [one](one.md#a-part) and [away](../deploy/README.md).\n",
     "docs/one.md": "# One\n\nThe first sentence. Another.\n\n## A part\n\nText:\n- a list\n"
-    "\n| a table |\n|---|\n| `x\\|y` |\n",
+    "\n```python a.py\nx = 1\n```\n\n| a table |\n|---|\n| `x\\|y` |\n",
     "deploy/README.md": "# Away\n\n[Back](../docs/one.md), and [a file](a.conf).\n",
     "deploy/a.conf": "# a file\n",
 }
@@ -80,6 +80,7 @@ def test_a_small_site(tmp_path: Path, generator: Path) -> None:
     )
     page = (html / "one" / "index.html").read_text()
     assert "<li>a list</li>" in page, "as the forge shows it"
+    assert '<span class="filename">a.py</span>' in page
     assert "<td><code>x|y</code></td>" in page
     assert (html / "project" / "deploy" / "a.conf").read_text() == "# a file\n"
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
-BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(?P<language>\w+)[^\n`]*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"(?:#|//|<!--) (?P<name>[\w.-]+\.\w+)(?: -->)?\n")
 SERVER = re.compile(r"^(?:python3 \w+\.py|.*pushhub serve|uvicorn)\b", re.MULTILINE)
 VARIABLE = re.compile(r"^(?:export )?(\w+)=", re.MULTILINE)

@@ -4,12 +4,13 @@ import { mkdir } from "node:fs/promises";
 
 const WIDTHS = [390, 820, 1440];
 
-export default async function site({ args, open, overflow }) {
+export default async function site({ args, open, overflow, axe }) {
   const { url, pages, folder } = args;
   if (folder) await mkdir(folder, { recursive: true });
   const wider = {};
   const copies = {};
   const backgrounds = {};
+  const barriers = {};
   for (const scheme of ["light", "dark"]) {
     for (const width of WIDTHS) {
       const page = await open({ width, height: 900, scheme, reducedMotion: "reduce" });
@@ -22,6 +23,7 @@ export default async function site({ args, open, overflow }) {
         if (blocks) await page.locator(".md-clipboard, .md-code__button").first().waitFor({ state: "attached" });
         copies[name] = blocks - (await page.locator("[data-md-type=copy], .md-clipboard").count());
         backgrounds[scheme] = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+        if (width === 1440 && name === pages[1]) for (const { id, nodes } of await axe(page)) barriers[id] = nodes[0];
         if (folder) await page.screenshot({ path: `${folder}/${name.replaceAll("/", "-") || "home"}-${width}-${scheme}.png` });
       }
       await page.context().close();
@@ -44,5 +46,5 @@ export default async function site({ args, open, overflow }) {
   const results = await hits.count();
   await hits.filter({ hasText: "honest answer" }).first().click();
   await page.waitForURL("**/log/**");
-  return { wider, copies, backgrounds, copied, toggled, results, reached: page.url() };
+  return { wider, barriers, copies, backgrounds, copied, toggled, results, reached: page.url() };
 }
