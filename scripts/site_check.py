@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 LOADED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
-# A `link` with one of these names is read by nobody when the page is shown.
+# A browser does not load a `link` with one of these names.
 NAMED = {"canonical", "prev", "next", "alternate", "edit"}
 
 

@@ -74,7 +74,7 @@ def test_settings_are_accepted(
         (folder / name).write_text("a secret of at least thirty-two bytes\n")
         (folder / name).chmod(0o600)
     monkeypatch.chdir(folder)
-    # A hub with routes has an origin; whatever else the hub needs is not on the page.
+    # A hub with routes has an origin; other needs of a hub are not on the page.
     around = {"dev": True, "store": "memory://", "origin": "http://127.0.0.1:8000"}
     Settings.model_validate(around | given)
 

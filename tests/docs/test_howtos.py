@@ -39,3 +39,10 @@ def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", [*PAGES, "nginx.md", "tutorial.md"])
 def test_no_block_is_left_out(page: str) -> None:
     assert {block.language for block in blocks(page)} <= {"sh", "python"} | NOT_HERE
+
+
+def test_the_lines_for_nginx_are_those_of_the_tested_file() -> None:
+    config = (outside.ROOT / "deploy" / "proxies" / "nginx.conf").read_text()
+    lines = {line.strip() for line in config.splitlines()}
+    (block,) = (one for one in blocks("nginx.md") if one.language == "nginx")
+    assert set(block.text.splitlines()) <= lines
