@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.site_build import build, nav_pages
+from scripts.site_check import check
 from tests import outside
 
 if TYPE_CHECKING:
@@ -113,3 +114,29 @@ def test_a_page_of_the_navigation_that_is_not_there(tmp_path: Path, generator: P
     (root / "deploy" / "README.md").write_text("# Away\n")
     errors = build(root, tmp_path / "site", generator)
     assert errors == ["zensical.toml: nav names one.md, which is no page"]
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ('<a href="../one/#part">x</a><a href="/one/">x</a><a href="#top">x</a>', ""),
+        ('<a href="https://example.com/gone">x</a><img src="data:,">', ""),
+        ('<a href="../two/">x</a>', "links to ../two/, which is not there"),
+        ('<a href="../one/#gone">x</a>', "links to ../one/#gone, which is not there"),
+        ('<a href="#gone">x</a>', "links to #gone, which is not there"),
+        ('<a href="../../../outside">x</a>', "links to ../../../outside, which is not there"),
+        ('<script src="//example.com/x.js"></script>', "loads //example.com/x.js from elsewhere"),
+        ('<link rel="stylesheet" href="a.css">', "loads a.css, which is not there"),
+    ],
+)
+def test_what_is_wrong_in_the_built_site(body: str, error: str, tmp_path: Path) -> None:
+    pages = {"one": "<h1 id=part>One</h1>", "page": f"<h1 id=top>Page</h1>{body}"}
+    for name, text in pages.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.html").write_text(text)
+    found = check(tmp_path, {"one.md", "page.md"})
+    assert found == ([f"page/index.html {error}"] if error else [])
+
+
+def test_a_page_that_was_not_built(tmp_path: Path) -> None:
+    assert check(tmp_path, {"a.md"}) == ["a.md is not built"]
