@@ -29,9 +29,9 @@ BLOCK = re.compile(r"^```(?P<language>\w*)[^\n`]*\n(?P<text>.*?)^```$", re.MULTI
 FILES = ("forge.secret", "postgres.dsn", "token.secret")
 LANGUAGES = {
     *("bash", "diff", "html", "http", "js", "json", "nginx", "promql", "python", "sh", "text"),
-    *("toml", "yaml"),
+    *("java", "kotlin", "swift", "toml", "tsx", "vue", "yaml"),
 }
-FOREIGN = ("[project",)  # a pyproject.toml, not settings
+FOREIGN = ("[project", "[tool")  # a pyproject.toml, not settings
 SETTING_FLAGS = {"--" + name.replace("_", "-") for name in (*Settings.model_fields, *FILE_FORMS)}
 
 # At the start of a line, or in `$(…)`; behind variables, and behind a `#` that stands for root.
@@ -58,8 +58,9 @@ def of(*languages: str) -> list[object]:
     return [pytest.param(block, id=f"{block.page}-{n}") for n, block in enumerate(chosen)]
 
 
-def test_every_block_says_its_language() -> None:
-    assert {block.language for block in BLOCKS} <= LANGUAGES
+def test_languages_are_known() -> None:
+    """A misspelt language would leave a block out; one that says none is not parsed."""
+    assert {block.language for block in BLOCKS if block.language} <= LANGUAGES
 
 
 @pytest.mark.parametrize("block", of("toml"))
