@@ -191,6 +191,7 @@ LIST = [
         lock="tests/peers/bosh",
         without="Strophe.js, stanza.io, Converse.js",
     ),
+    Part("site", (), setup="tests/docs/site/setup", without="the documentation site, built"),
     Part("helm", (), setup="tests/deploy/helm/setup", without="the Helm chart, rendered"),
     Part("apps", (), setup="tests/apps/setup", without="the applications of PyPI"),
     Part("js-apps", (), lock="tests/apps/js", without="the applications of npm"),

@@ -18,7 +18,7 @@ import pytest
 from tests import outside
 
 ROOT = outside.ROOT
-OUTSIDE = ("examples", "apps", "atheris", "schemathesis", "helm", "lint")
+OUTSIDE = ("examples", "apps", "atheris", "schemathesis", "helm", "lint", "site")
 SETUP = ["pyproject.toml", "README.md", "LICENSE", "scripts/setup"]
 CLIENT = "clients/python/pyproject.toml"
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(\[[^]]+\])?==(\S+)( ; .+?)? \\$", re.MULTILINE)
@@ -36,6 +36,7 @@ def git_locks() -> list[str]:
         "tests/deploy/helm/charts.txt",
         "tests/deploy/wheels/wheels.txt",
         "tests/deploy/lint/lint.txt",
+        "tests/docs/site/site.txt",
         "tests/fuzz/atheris.txt",
         "tests/node.txt",
         "tests/openapi/schemathesis.txt",
