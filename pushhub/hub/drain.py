@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 STEP_SECONDS = 0.02
 
 
-async def complete_holds(wheel: Wheel, now: Callable[[], float], until: float) -> None:
-    """Let every hold expire, spread evenly over the time that is left; `until` is in seconds of
-    the clock `now`.
+async def complete_holds(
+    wheel: Wheel, now: Callable[[], float], until: float, ends: Callable[[ChannelHold], bool]
+) -> None:
+    """Let every hold that `ends` expire, spread evenly over the time that is left; `until` is in
+    seconds of the clock `now`.
     """
     while True:
         left = until - now()
-        holds = [entry for entry in wheel.entries() if isinstance(entry, ChannelHold)]
+        holds = [entry for entry in wheel.entries() if isinstance(entry, ChannelHold) and ends(entry)]
         if not holds:
             return
         steps = max(1, int(left / STEP_SECONDS))
