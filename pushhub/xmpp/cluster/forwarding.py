@@ -267,7 +267,15 @@ class Forwarding:
             if times >= MAX_SENT:
                 _respond_unavailable(request)
             else:
-                self._context.spawn(self._send_again(body, raw, request, times + 1))
+                self._context.spawn(self._post_again(node, body, raw, request, times + 1))
+
+    async def _post_again(
+        self, node: str, body: BoshBody, raw: bytes, request: PendingRequest, times: int
+    ) -> None:
+        try:
+            await self._post(node, body, raw, request, times)
+        except StoreError:
+            _respond_unavailable(request)
 
     async def release(self) -> None:
         """This node leaves: let the other nodes respond to its requests now, and wait for that.
