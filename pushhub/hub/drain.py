@@ -24,7 +24,9 @@ async def complete_holds(
     """
     while True:
         left = until - now()
-        holds = [entry for entry in wheel.entries() if isinstance(entry, ChannelHold) and ends(entry)]
+        holds = [
+            entry for entry in wheel.entries() if isinstance(entry, ChannelHold) and ends(entry)
+        ]
         if not holds:
             return
         steps = max(1, int(left / STEP_SECONDS))

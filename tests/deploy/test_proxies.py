@@ -1,6 +1,8 @@
 """Every proxy of deploy/proxies with its committed file, in front of two hubs on one Valkey."""
 
 import asyncio
+import contextlib
+import dataclasses
 import json
 import re
 import subprocess
@@ -12,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from pushhub.http.sse import KEEP_ALIVE_SECONDS
 from pushhub.settings import Settings
 from tests import outside
 from tests.api.test_bosh import BOSH, XML, creation, poll, sid_of
 from tests.deploy import idle, rolling
-from tests.deploy.proxies import NAMES, PROXIES, RunningProxy, http3_client, run_proxies
+from tests.deploy.proxies import FOLDER, NAMES, PROXIES, RunningProxy, http3_client, run_proxies
 from tests.deploy.reloading import reload_under_load
 from tests.faults.nodes import Node
 from tests.redis_servers import KINDS, Rack
@@ -353,6 +356,54 @@ async def test_a_reload_of_the_proxy_cuts_nothing(tmp_path: Path) -> None:
         assert outcome.waits == outcome.streams == {"event": held}, f"{outcome}"
         # A request may arrive in the moment in which its idle connection is closed.
         assert len(outcome.tally.errors) <= 3, f"{outcome}\n{outcome.tally.errors}"
+
+
+@pytest.mark.parametrize("name", ["nginx", "haproxy"])
+async def test_a_stream_ends_before_a_reloaded_proxy_cuts_it(tmp_path: Path, name: str) -> None:
+    """The file's time for old requests is longer than a stream gets old; here both are short."""
+    proxy = PROXIES[name]
+    file = (FOLDER / proxy.files[0]).read_text()
+    (seconds,) = re.findall(r"(?:worker_shutdown_timeout|hard-stop-after) (\d+)s", file)
+    assert float(seconds) > Settings().stream_seconds + KEEP_ALIVE_SECONDS
+    proxy = dataclasses.replace(proxy, changes={**proxy.changes, f"{seconds}s": "6s"})
+    channel = fresh("old")
+    with (
+        serve("front", stream_seconds=4) as hub,
+        run_proxies([proxy], tmp_path, (hub.port, hub.port)) as proxies,
+    ):
+        running = proxies[name]
+        stream_of = {"accept": "text/event-stream"}
+        async with await running.connect() as client:
+            client.send("GET", f"{events_of(channel)}?since=now", stream_of)
+            assert (await client.head())[0] == 200
+            stream, ids, retries = EventStream(client), [], []
+            ids.append((await stream.next()).id)
+            await asyncio.to_thread(running.reload)
+            published = asyncio.create_task(_publish_for(hub, channel, 8.0))
+            with contextlib.suppress(StopAsyncIteration):
+                while True:
+                    message = await stream.next()
+                    ids.append(message.id)
+                    retries.append(message.retry)
+        assert retries[-1] is not None, "the stream says when to come back"
+        last = await published
+        async with await running.connect() as client:
+            client.send("GET", events_of(channel), {**stream_of, "last-event-id": ids[-1]})
+            assert (await client.head())[0] == 200
+            stream = EventStream(client)
+            while ids[-1].rpartition("-")[2] != str(last):
+                ids.append((await stream.next()).id)
+    offsets = dict.fromkeys(int(id.rpartition("-")[2]) for id in ids)
+    assert list(offsets) == list(range(last + 1))
+
+
+async def _publish_for(hub: Server, channel: str, seconds: float) -> int:
+    """Publish an event every 0.2 s; the offset of the last."""
+    end, last = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        last = (await hub.publish(channel, "x"))["offset"]
+        await asyncio.sleep(0.2)
+    return last
 
 
 # About 30 s on an idle machine; the bound is for a busy one.
