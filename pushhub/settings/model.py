@@ -214,9 +214,9 @@ class Settings(
         float,
         setting(
             LIMITS,
-            "The age at which a stream ends, up to a fifth earlier at random; its client comes back "
-            "with its position. 0 is without end. A proxy that is reloaded cuts streams that are "
-            "older than its time for a shutdown, so set this shorter.",
+            "The age at which a stream ends, up to a fifth earlier at random; its client comes "
+            "back with its position. 0 is without end. A proxy that is reloaded cuts streams that "
+            "are older than its time for a shutdown, so set this shorter.",
             unit="s",
             ge=0,
             le=86_400,
