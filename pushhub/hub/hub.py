@@ -80,11 +80,9 @@ class Hub:
         self.clock = clock
         self.stats = Stats()
         self.max_holds = max_holds
-        self.parked = self.channel_waits = 0
-        # The maximum since a reader of this figure reset it.
-        self.most_parked = 0
-        self.draining = False
-        self.closing = False
+        # `most_parked` is the maximum since a reader of this figure reset it.
+        self.parked = self.channel_waits = self.most_parked = 0
+        self.draining = self.closing = False
         self.closed = ClosedChannels()
         self.now: Callable[[], float]
         self.uniform = uniform
@@ -388,17 +386,11 @@ class Hub:
         self.channels.sweep()
 
     async def drain(self, seconds: float) -> None:
-        """Complete the holds of all clients within about `seconds`, with a random time to poll
-        again; new polls wait no longer. The server's own subscriptions go on: what leaves, such as
-        an XMPP session, still needs the other nodes. Safe to call again; a shorter drain replaces a
-        longer one."""
+        """Complete the holds of clients within about `seconds`, with a random time to poll again;
+        new polls wait no longer. A shorter drain replaces a longer one. `close` ends the others."""
         self.draining = True
         self._drained_at = self.now() + seconds
-
-        def ends(hold: ChannelHold) -> bool:
-            return self.closing or not hold.outlives_drain
-
-        await complete_holds(self.wheel, self.now, self._drained_at, ends)
+        await complete_holds(self.wheel, self.now, self._drained_at, everything=self.closing)
 
     def holds_on(self, name: str) -> int:
         """The number of holds on a channel."""

@@ -20,6 +20,7 @@ from pushhub.xmpp.cluster import forwarding, gc
 from pushhub.xmpp.cluster.directory import SessionDirectory
 from pushhub.xmpp.cluster.membership import Membership
 from pushhub.xmpp.cluster.migration import migration_key
+from pushhub.xmpp.cluster.router import ClusterRouter
 from pushhub.xmpp.model import namespaces as ns
 from pushhub.xmpp.model.jid import parse_jid
 from pushhub.xmpp.storage.archive import archive_channel
@@ -592,7 +593,7 @@ async def test_a_message_that_comes_at_the_end_of_its_node_comes_back(
     async def late(self: KeyValueStore, name: str, *args: Any) -> Any:
         done = await setting(self, name, *args)
         if args == (b"left",):
-            cluster = pair.servers[1].users.cluster
+            cluster = router(pair, 1)
             to, message = parse_jid(browser.jid), chat(other.jid, browser.jid, "late")
             header = {"to": to.text, "kind": "chat", "copied": False, "peer": other.bare}
             node = pair.servers[0].membership.id
@@ -609,12 +610,19 @@ async def test_an_error_follows_a_session_to_its_next_node(pair: World) -> None:
     """A message of a guest comes back while its session is between two nodes."""
     browser, other = await Browser.login(pair, "", node=0), await pair.user("", "", 1)
     await pair.leave(0)
-    cluster = pair.servers[1].users.cluster
+    cluster = router(pair, 1)
     cluster._bounce(xml.parse(chat(browser.jid, other.jid, "lost"), own=True))
     answer = await browser.post("", node=1)
     while not answer.elements:
         answer = await browser.post("", node=1)
     assert condition(answer.elements[0]) == "service-unavailable"
+
+
+def router(world: World, node: int) -> ClusterRouter:
+    """The router of a node."""
+    cluster = world.servers[node].users.cluster
+    assert isinstance(cluster, ClusterRouter)
+    return cluster
 
 
 def chat(sender: str, to: str, text: str) -> bytes:
