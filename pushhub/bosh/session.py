@@ -358,11 +358,8 @@ class BoshSession:
     # Moving to another node
 
     def release(self, now: float) -> list[Action]:
-        """Respond to all requests: their clients return to the session's next node.
-
-        Early requests cannot get a response in order. They get a 503, after which clients send the
-        same request again.
-        """
+        """Respond to all requests: their clients return to the session's next node. Early ones
+        cannot get a response in order: after a 503 their clients send them again."""
         window = self._window
         actions = self.hurry(now)
         actions += [Respond(handle, b"", 503) for handle in window.clients()]

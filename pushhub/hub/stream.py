@@ -6,10 +6,9 @@ import math
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.http.response import Part, Response
-from pushhub.hub.channel_hold import last_reply
-from pushhub.hub.jitter import JITTER
+from pushhub.hub.jitter import JITTER, RETRY_MS
 from pushhub.log.grant import EVERYTHING
-from pushhub.polls.base import Poll, grant_ended, no_longer_public
+from pushhub.polls.base import Hint, Poll, grant_ended, no_longer_public
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +89,7 @@ class EventStream:
             self.poll = self.poll.turn(written)
         grant, hub = self.grant, self.hub
         if written is not None and hub.now() >= self.until:
-            end = last_reply(self.poll, {}, hub.jitter)
+            end = self.poll.empty({}, Hint(hub.jitter.draw(RETRY_MS)))
             assert isinstance(end, Part)
             return end
         if grant.can_end and grant.has_ended(hub.clock()):

@@ -208,20 +208,6 @@ class Settings(
             le=3600,
         ),
     ] = 75.0
-    # Each end costs a request, and some clients end with it, such as curl. Mercure ends streams
-    # after the same time (write_timeout).
-    stream_seconds: Annotated[
-        float,
-        setting(
-            LIMITS,
-            "The age at which a stream ends, up to a fifth earlier at random; its client comes "
-            "back with its position. 0 is without end. A proxy that is reloaded cuts streams that "
-            "are older than its time for a shutdown, so set this shorter.",
-            unit="s",
-            ge=0,
-            le=86_400,
-        ),
-    ] = 600.0
     write_seconds: Annotated[
         float,
         setting(
