@@ -26,9 +26,22 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 # The tree that HOUSE.md was written about; there is no release yet.
 BEFORE = "2095c9a"
+EARLIER = 25
 OTHER = "other"
 OURS = "front"
 WAIT = {"prefer": "wait=20"}
+
+
+def earlier_commit() -> str:
+    """The version before this one: without a release, the commit `EARLIER` commits ago; empty if
+    the clone does not have it.
+    """
+    command = ["git", "-C", str(ROOT), "rev-list", "--max-count=1", f"--skip={EARLIER}", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()[:12]
 
 
 def unpack_package(commit: str, folder: str) -> None:

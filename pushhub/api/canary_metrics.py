@@ -23,6 +23,10 @@ class CanaryFigures(Protocol):
     def lost_untold(self) -> int:
         """The events of the canary that were lost without a gap."""
 
+    @property
+    def interval(self) -> float:
+        """The seconds between two rounds; 0 if the canary is turned off."""
+
     def ok(self) -> Mapping[str, float]:
         """1 for each check whose last verdict is a success, 0 for the others."""
 
@@ -59,6 +63,12 @@ CANARY_METRICS: tuple[Metric, ...] = (
         "gauge",
         _labels(lambda canary: canary.ages()),
         "check",
+    ),
+    Metric(
+        "pushhub_canary_interval_seconds",
+        "Seconds between two rounds of the canary; 0 if it is turned off.",
+        "gauge",
+        lambda service: 0 if service.canary is None else service.canary.interval,
     ),
     Metric(
         "pushhub_canary_seconds",

@@ -23,6 +23,7 @@ _WORST: dict[str, Callable[[float, float], float]] = {
     "pushhub_store_lag_seconds": max,
     "pushhub_canary_ok": min,
     "pushhub_canary_age_seconds": max,
+    "pushhub_canary_interval_seconds": max,
     "pushhub_canary_seconds": max,
     # Each process knows the demand of all, and stretches to the same interval.
     "pushhub_origin_fetch_due": max,

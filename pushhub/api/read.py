@@ -4,6 +4,7 @@ plain, waiting or as a stream.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pushhub.http.accept import negotiate
@@ -51,7 +52,7 @@ def feed(
             retry_ms=service.hub.jitter.pick(RETRIES_MS),
             envelope=_flag(request, "envelope"),
         )
-        return EventStream(service.hub, OPENING, poll, grant)
+        return _stream(service, poll, grant)
     return FeedPoll(channel, since, limit, wait(service, request))
 
 
@@ -71,10 +72,15 @@ def many(service: Service, request: Request, grant: Grant) -> Poll | EventStream
     if prefers_stream(request):
         retry_ms = service.hub.jitter.pick(RETRIES_MS)
         poll = MultiStream(multi_request.reads, multi_request.limit, first=True, retry_ms=retry_ms)
-        return EventStream(service.hub, OPENING, poll, grant)
+        return _stream(service, poll, grant)
     return MultiPoll(
         multi_request.reads, multi_request.limit, wait(service, request) or multi_request.wait
     )
+
+
+def _stream(service: Service, poll: FeedStream | MultiStream, grant: Grant) -> EventStream:
+    seconds = service.settings.stream_seconds or math.inf
+    return EventStream(service.hub, OPENING, poll, grant, seconds)
 
 
 def wait(service: Service, request: Request) -> int | None:

@@ -348,18 +348,20 @@ class BoshSession:
         self._outbox.clear()
         self._window = Window(self._window.last, 0)
 
+    def hurry(self, now: float) -> list[Action]:
+        """Respond to all open requests now: the node between them and this one leaves."""
+        actions: list[Action] = []
+        while self._window.open:
+            self._respond(now, actions)
+        return actions
+
     # Moving to another node
 
     def release(self, now: float) -> list[Action]:
-        """Respond to all requests: their clients return to the session's next node.
-
-        Early requests cannot get a response in order. They get a 503, after which clients send the
-        same request again.
-        """
+        """Respond to all requests: their clients return to the session's next node. Early ones
+        cannot get a response in order: after a 503 their clients send them again."""
         window = self._window
-        actions: list[Action] = []
-        while window.open:
-            self._respond(now, actions)
+        actions = self.hurry(now)
         actions += [Respond(handle, b"", 503) for handle in window.clients()]
         window.early = None
         return actions

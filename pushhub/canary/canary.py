@@ -65,6 +65,11 @@ class Canary:
         """The events of the canary that were lost without a gap."""
         return self._log_checks.lost_untold
 
+    @property
+    def interval(self) -> float:
+        """The seconds between two rounds; 0 if the canary is turned off."""
+        return self._interval
+
     def ok(self) -> Mapping[str, float]:
         """1 for each check whose last verdict is a success, 0 for the others."""
         return self._board.ok()

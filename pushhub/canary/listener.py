@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pushhub.hub.closed_channels import ClosedChannels
     from pushhub.hub.hold import Hold
     from pushhub.hub.hub import Hub
+    from pushhub.hub.jitter import Jitter
     from pushhub.origin.origin import Origin
     from pushhub.polls.base import Poll
     from pushhub.settings import Settings
@@ -73,12 +74,13 @@ class CanaryHold(GrantedHold):
 class UncountedReads:
     """The hub as the canary's streams use it: their turns are `CanaryHold`s."""
 
-    __slots__ = ("_hub", "clock", "closed", "now")
+    __slots__ = ("_hub", "clock", "closed", "jitter", "now")
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self.clock: Callable[[], float] = hub.clock
         self.closed: ClosedChannels = hub.closed
+        self.jitter: Jitter = hub.jitter
         self.now: Callable[[], float] = hub.now
 
     def hold(self, poll: Poll, *, grant: Grant) -> Reply | Hold:

@@ -68,6 +68,8 @@ class ChannelHold(Hold):
     """Whether the statistics include its end and its events."""
     latest = math.inf
     """The latest deadline, on the hub's clock."""
+    outlives_drain = False
+    """Whether it waits on while the hub drains, until the hub closes."""
 
     def __init__(self, hub: HoldOwner, poll: Poll) -> None:
         self.done = False

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 STEP_SECONDS = 0.02
 
 
-async def complete_holds(wheel: Wheel, now: Callable[[], float], until: float) -> None:
-    """Let every hold expire, spread evenly over the time that is left; `until` is in seconds of
-    the clock `now`.
+async def complete_holds(
+    wheel: Wheel, now: Callable[[], float], until: float, *, everything: bool
+) -> None:
+    """Let every hold of a client expire, spread evenly over the time that is left; `until` is in
+    seconds of the clock `now`. The server's own subscriptions go on, unless `everything` ends: what
+    leaves, such as an XMPP session, still needs the other nodes.
     """
     while True:
         left = until - now()
-        holds = [entry for entry in wheel.entries() if isinstance(entry, ChannelHold)]
+        waiting = [entry for entry in wheel.entries() if isinstance(entry, ChannelHold)]
+        holds = [hold for hold in waiting if everything or not hold.outlives_drain]
         if not holds:
             return
         steps = max(1, int(left / STEP_SECONDS))

@@ -80,10 +80,9 @@ class Hub:
         self.clock = clock
         self.stats = Stats()
         self.max_holds = max_holds
-        self.parked = self.channel_waits = 0
-        # The maximum since a reader of this figure reset it.
-        self.most_parked = 0
-        self.draining = False
+        # `most_parked` is the maximum since a reader of this figure reset it.
+        self.parked = self.channel_waits = self.most_parked = 0
+        self.draining = self.closing = False
         self.closed = ClosedChannels()
         self.now: Callable[[], float]
         self.uniform = uniform
@@ -122,7 +121,8 @@ class Hub:
         self._tick()
 
     async def close(self) -> None:
-        """Complete the holds that are left, and close the store."""
+        """Complete all holds, those of the server itself too, and close the store."""
+        self.closing = True
         await self.drain(0)
         if self._timer is not None:
             self._timer.cancel()
@@ -198,7 +198,7 @@ class Hub:
         if hold.counted and self.channel_waits >= self.max_holds:
             self.stats.refused_holds += 1
             return hold.poll.empty(at, Hint(self.jitter.draw(FULL_RETRY_MS), waited=False))
-        if self.draining:
+        if self.draining and (self.closing or not hold.outlives_drain):
             deadline = min(deadline, self._drained_at)
             if deadline <= now:
                 return hold.poll.empty(at, Hint(self.jitter.draw(RETRY_MS)))
@@ -386,11 +386,11 @@ class Hub:
         self.channels.sweep()
 
     async def drain(self, seconds: float) -> None:
-        """Complete every hold within about `seconds`, with a random time to poll again; new polls
-        wait no longer. Safe to call again; a shorter drain replaces a longer one."""
+        """Complete the holds of clients within about `seconds`, with a random time to poll again;
+        new polls wait no longer. A shorter drain replaces a longer one. `close` ends the others."""
         self.draining = True
         self._drained_at = self.now() + seconds
-        await complete_holds(self.wheel, self.now, self._drained_at)
+        await complete_holds(self.wheel, self.now, self._drained_at, everything=self.closing)
 
     def holds_on(self, name: str) -> int:
         """The number of holds on a channel."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 from pushhub.http.response import Part, Response
+from pushhub.hub.jitter import JITTER, RETRY_MS
 from pushhub.log.grant import EVERYTHING
-from pushhub.polls.base import Poll, grant_ended, no_longer_public
+from pushhub.polls.base import Hint, Poll, grant_ended, no_longer_public
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pushhub.http.response import Reply
     from pushhub.hub.closed_channels import ClosedChannels
     from pushhub.hub.hold import Hold
+    from pushhub.hub.jitter import Jitter
     from pushhub.log.grant import Grant
 
 
@@ -33,6 +36,7 @@ class PollReader(Protocol):
 
     clock: Callable[[], float]
     closed: ClosedChannels
+    jitter: Jitter
     now: Callable[[], float]
 
     def hold(self, poll: Poll, *, grant: Grant) -> Reply | Hold:
@@ -44,14 +48,26 @@ class EventStream:
 
     The driver calls it when the last part has left its buffer. So a slow reader slows its own
     reads, and no parts pile up.
+
+    Args:
+        seconds: the age at which the stream ends between two events, up to 20 % earlier at random;
+            its client comes back with its position. So no stream of a proxy that was reloaded is
+            old enough to be cut.
     """
 
-    __slots__ = ("begun", "grant", "hub", "opening", "poll")
+    __slots__ = ("begun", "grant", "hub", "opening", "poll", "until")
 
     def __init__(
-        self, hub: PollReader, opening: Response, poll: StreamPoll, grant: Grant = EVERYTHING
+        self,
+        hub: PollReader,
+        opening: Response,
+        poll: StreamPoll,
+        grant: Grant = EVERYTHING,
+        seconds: float = math.inf,
     ) -> None:
         self.hub = hub
+        share = hub.jitter.draw((round(1000 * (1 - JITTER)), 1000)) / 1000
+        self.until = hub.now() + share * seconds
         # Each turn has its own hold; this is the time of the first.
         self.begun = hub.now()
         self.opening = opening
@@ -72,6 +88,10 @@ class EventStream:
                 return None
             self.poll = self.poll.turn(written)
         grant, hub = self.grant, self.hub
+        if written is not None and hub.now() >= self.until:
+            end = self.poll.empty({}, Hint(hub.jitter.draw(RETRY_MS)))
+            assert isinstance(end, Part)
+            return end
         if grant.can_end and grant.has_ended(hub.clock()):
             return self.poll.error(grant_ended(self.grant))
         closed = hub.closed

@@ -74,6 +74,8 @@ class SubscriptionHold(InternalHold):
 
     __slots__ = ()
 
+    outlives_drain = True
+
     def complete(self, reply: Response | Part | EventStream) -> bool:
         follow = self.driver
         page = reply.read if isinstance(reply, SubscriptionReply) else None
@@ -163,7 +165,7 @@ class Subscription:
     def start(self) -> None:
         """Begin, or go on."""
         self._timer = None
-        while not self.stopped and not self.hub.draining:
+        while not self.stopped and not self.hub.closing:
             reply = self.hub.hold(SubscriptionPoll(self._channel, self.since), self._kind)
             if isinstance(reply, Hold):
                 self._hold = reply
@@ -217,7 +219,7 @@ class Subscription:
             and since.epoch == cursor.epoch
             and since.offset < cursor.offset
         )
-        if behind and hub.store.ready and not (self.stopped or hub.draining):
+        if behind and hub.store.ready and not (self.stopped or hub.closing):
             self._behind.append((cursor, do))
         else:
             do()
@@ -228,7 +230,7 @@ class Subscription:
             self.after(cursor, do)
 
     def _later(self) -> None:
-        if not self.stopped and not self.hub.draining:
+        if not self.stopped and not self.hub.closing:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(RETRY_SECONDS, self.start)
 

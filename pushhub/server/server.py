@@ -210,10 +210,15 @@ class Server(uvicorn.Server):
         service.audit.record("server.drain", AuditActor("signal"), target_type="server")
         if not self.force_exit:
             await self._unless_forced(asyncio.sleep(settings.drain_delay))
-            await self._unless_forced(self.app.hand_over())
             await self._unless_forced(service.hub.drain(settings.drain_seconds))
         await service.hub.drain(0)
         await self._close_listeners(sockets or ())
+        if not self.force_exit:
+            # As late as possible, because from now on this node refuses the requests of its
+            # sessions. Their clients find the port closed, and so another node.
+            for connection in list(self.server_state.connections):
+                connection.shutdown()
+            await self._unless_forced(self.app.hand_over())
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):

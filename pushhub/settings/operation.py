@@ -1,4 +1,5 @@
-"""The settings of operation: replacement of workers, readiness of a node, idle channels."""
+"""The settings of operation: replacement of workers, age of streams, readiness of a node, idle
+channels."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, field_validator
 
-from pushhub.settings.field import CHANNELS, LOGS, SERVER, setting
+from pushhub.settings.field import CHANNELS, LIMITS, LOGS, SERVER, setting
 
 # A shorter time would act as a retention; a time below 300 s would remove idempotency keys too
 # early.
@@ -43,6 +44,20 @@ class OperationSettings(BaseModel):
             le=3600,
         ),
     ] = 60.0
+    # Each end costs a request, and some clients end with it, such as curl. Mercure ends streams
+    # after the same time (write_timeout).
+    stream_seconds: Annotated[
+        float,
+        setting(
+            LIMITS,
+            "The age at which a stream ends, up to a fifth earlier at random; its client comes "
+            "back with its position. 0 is without end. A proxy that is reloaded cuts streams that "
+            "are older than its time for a shutdown, so set this shorter.",
+            unit="s",
+            ge=0,
+            le=86_400,
+        ),
+    ] = 600.0
     ready_writes: Annotated[
         bool,
         setting(

@@ -179,6 +179,8 @@ class XmppServer:
         self.users.close()
         await self.tasks.settle()
         await self.membership.close()
+        # Errors for messages that came last.
+        await self.tasks.settle()
 
     def stream(self, domain: str, transport: StreamTransport) -> XmppStream | None:
         """A new stream from a client to `domain`; None if this server does not serve the domain."""

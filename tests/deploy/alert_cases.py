@@ -54,6 +54,7 @@ UP_B = 'up{instance="b:8080"}'
 LOST = "pushhub_canary_lost_untold_total"
 RED = 'pushhub_canary_ok{check="poll"}'
 AGE = 'pushhub_canary_age_seconds{check="poll"}'
+INTERVAL = "pushhub_canary_interval_seconds"
 FULL = 'pushhub_rejected_total{reason="full"}'
 INTERNAL = 'pushhub_rejected_total{reason="internal"}'
 AUDIT = 'pushhub_audit_dropped_total{reason="%s"}'
@@ -82,6 +83,13 @@ CASES: dict[str, Case] = {
     "PushhubLostUntold": Case({LOST: "0+0x60 1+0x60"}, {LOST: "2+0x150"}, at="90m"),
     "PushhubCanaryRed": Case({RED: "1+0x20 0+0x20"}, {RED: "1+0x29 0 1+0x20"}),
     "PushhubCanaryOld": _above(AGE, "151", "149"),
+    "PushhubCanaryOld with an interval": Case(
+        {AGE: "751+0x60", INTERVAL: "300+0x60"}, {AGE: "749+0x60", INTERVAL: "300+0x60"}
+    ),
+    # Never less: a round may take a minute.
+    "PushhubCanaryOld with a short interval": Case(
+        {AGE: "151+0x60", INTERVAL: "10+0x60"}, {AGE: "149+0x60", INTERVAL: "10+0x60"}
+    ),
     "PushhubCanaryMissing": Case({AGE: "30+0x2 _x60"}, {AGE: "30+0x60"}),
     # More than 14.4 times the objective, 1 of 1,000, for an hour.
     "PushhubDeliverySlow": Case(

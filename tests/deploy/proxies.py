@@ -110,7 +110,7 @@ PROXIES = {
             ("run", "--adapter", "caddyfile", "--config", "{file}"),
             {
                 **_HUBS,
-                "\tgrace_period 90s": "\tgrace_period 90s\n\tadmin 127.0.0.1:<admin>"
+                "\tgrace_period 630s": "\tgrace_period 630s\n\tadmin 127.0.0.1:<admin>"
                 "\n\tpersist_config off\n\tauto_https disable_redirects",
                 "push.example.org {": "https://:<port> {\n\tbind 127.0.0.1"
                 "\n\ttls <folder>/cert.pem <folder>/key.pem",
@@ -141,7 +141,7 @@ PROXIES = {
             # The base id tells hot restarts of one Envoy from others; ports are unique.
             (
                 *("-c", "{file}", "--concurrency", "1", "-l", "warn", "--base-id", "{admin}"),
-                *("--drain-time-s", "90", "--parent-shutdown-time-s", "100"),
+                *("--drain-time-s", "630", "--parent-shutdown-time-s", "640"),
             ),
             {
                 "port_value: 8080": "port_value: <hub1>",

@@ -1,6 +1,8 @@
 """Every proxy of deploy/proxies with its committed file, in front of two hubs on one Valkey."""
 
 import asyncio
+import contextlib
+import dataclasses
 import json
 import re
 import subprocess
@@ -12,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from pushhub.http.sse import KEEP_ALIVE_SECONDS
 from pushhub.settings import Settings
 from tests import outside
 from tests.api.test_bosh import BOSH, XML, creation, poll, sid_of
 from tests.deploy import idle, rolling
-from tests.deploy.proxies import NAMES, PROXIES, RunningProxy, http3_client, run_proxies
+from tests.deploy.proxies import FOLDER, NAMES, PROXIES, RunningProxy, http3_client, run_proxies
 from tests.deploy.reloading import reload_under_load
 from tests.faults.nodes import Node
 from tests.redis_servers import KINDS, Rack
@@ -28,6 +31,10 @@ ALL = [PROXIES[name] for name in NAMES]
 SECONDS = 20.0
 # A client that left is noticed within this time, in the best of three tries on a busy machine.
 NOTICED_SECONDS = 2.0
+# The events of a stream whose delays are compared, and how much later than at the hub an event may
+# come: half of them, and all but the last hundredth, on a busy machine.
+EVENTS, PAUSE_SECONDS = 40, 0.1
+LATE_SECONDS, MOST_LATE_SECONDS = 0.03, 1.0
 # So many requests of a browser wait on one HTTP/2 connection.
 WAITS = 100
 
@@ -134,6 +141,102 @@ async def test_a_stream_is_not_held_back_where_all_else_is_compressed(
             # Each comes before the next is published: nothing is held back.
             assert (await stream.next(SECONDS)).data is not None
     await site.held(0)
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_a_stream_is_as_fast_as_at_the_hub(site: Site, coding: str) -> None:
+    """All proxies and the hub have the same events, so a busy machine delays all of them."""
+    channel, times = fresh(), dict[str, list[float]]()
+    fields = {"accept": "text/event-stream", "accept-encoding": coding}
+
+    async def read(name: str, client: Client) -> None:
+        async with client:
+            client.send("GET", f"{events_of(channel)}?since=now", fields)
+            assert (await client.head())[0] == 200
+            stream = EventStream(client)
+            await stream.next()
+            times[name] = []
+            while len(times[name]) < EVENTS:
+                await stream.next(SECONDS)
+                times[name].append(time.monotonic())
+
+    await site.hubs[0].publish(channel, 0)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(read("hub", await site.hubs[0].connect()))
+        for name, proxy in site.proxies.items():
+            group.create_task(read(name, await proxy.connect()))
+        await until(lambda: len(times) == 1 + len(site.proxies))
+        for number in range(EVENTS):
+            await site.hubs[0].publish(channel, number)
+            await asyncio.sleep(PAUSE_SECONDS)
+    direct = times.pop("hub")
+    for name, arrived in times.items():
+        late = sorted(one - other for one, other in zip(arrived, direct, strict=True))
+        # An idle machine: 1 to 3 ms. A proxy that waits for more bytes adds 40 to 200.
+        assert late[EVENTS // 2] < LATE_SECONDS, (name, late)
+        assert late[round(0.99 * (EVENTS - 1))] < MOST_LATE_SECONDS, (name, late)
+    await site.held(0)
+
+
+async def test_a_client_that_expects_100_continue(proxy: RunningProxy) -> None:
+    """curl does for bodies over 1 MB: it sends the body after the interim response, or a second."""
+    channel, body = fresh(), b'"expected"'
+    async with await proxy.connect() as client:
+        head = f"POST {events_of(channel)} HTTP/1.1\r\nhost: localhost\r\n"
+        head += f"content-length: {len(body)}\r\nexpect: 100-continue\r\n\r\n"
+        client.writer.write(head.encode())
+        interim = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), SECONDS)
+        assert interim.startswith(b"HTTP/1.1 100 "), interim
+        client.writer.write(body)
+        final = interim
+        # Caddy passes on the interim response of the hub, too.
+        while final.startswith(b"HTTP/1.1 100 "):
+            final = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), SECONDS)
+        assert final.startswith(b"HTTP/1.1 200 "), final
+    async with await proxy.connect() as client:
+        [event] = (await client.ask("GET", events_of(channel))).json()["events"]
+    assert event["data"] == "expected"
+
+
+async def test_pipelined_requests_get_their_responses_in_order(
+    site: Site, proxy: RunningProxy
+) -> None:
+    channel = fresh()
+    await site.hubs[0].publish(channel, "first")
+    async with await proxy.connect() as client:
+        targets = (events_of(channel), f"/v1/channels/{channel}", f"{events_of(channel)}?limit=1")
+        heads = [f"GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n" for target in targets]
+        client.writer.write("".join(heads).encode())
+        bodies = []
+        for _ in targets:
+            head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), SECONDS)
+            assert head.startswith(b"HTTP/1.1 200 "), head
+            found = re.search(rb"(?i)content-length: (\d+)", head)
+            assert found is not None, head
+            bodies.append(json.loads(await client.reader.readexactly(int(found[1]))))
+    assert [type(body) for body in bodies] == [dict, str, dict]
+    assert bodies[1] == "first"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("HEAD", "/v1/channels/{}", 200),
+        ("POST", "/v1/channels/{}/events", 200),
+        ("DELETE", "/v1/channels/{}", 204),
+    ],
+)
+async def test_a_response_without_a_body_is_as_at_the_hub(
+    site: Site, proxy: RunningProxy, method: str, target: str, status: int
+) -> None:
+    """A HEAD, a POST with `Content-Length: 0`, and a 204. The connection serves the next one."""
+    channel = fresh()
+    await site.hubs[0].publish(channel, "first")
+    async with await proxy.connect() as client:
+        answer = await client.ask(method, target.format(channel))
+        assert answer.status == status, answer
+        assert bool(answer.body) == (method == "POST")
+        assert (await client.ask("GET", "/livez")).status == 200
 
 
 async def test_a_value_keeps_its_etag_where_responses_are_compressed(
@@ -353,6 +456,54 @@ async def test_a_reload_of_the_proxy_cuts_nothing(tmp_path: Path) -> None:
         assert outcome.waits == outcome.streams == {"event": held}, f"{outcome}"
         # A request may arrive in the moment in which its idle connection is closed.
         assert len(outcome.tally.errors) <= 3, f"{outcome}\n{outcome.tally.errors}"
+
+
+@pytest.mark.parametrize("name", ["nginx", "haproxy"])
+async def test_a_stream_ends_before_a_reloaded_proxy_cuts_it(tmp_path: Path, name: str) -> None:
+    """The file's time for old requests is longer than a stream gets old; here both are short."""
+    proxy = PROXIES[name]
+    file = (FOLDER / proxy.files[0]).read_text()
+    (seconds,) = re.findall(r"(?:worker_shutdown_timeout|hard-stop-after) (\d+)s", file)
+    assert float(seconds) > Settings().stream_seconds + KEEP_ALIVE_SECONDS
+    proxy = dataclasses.replace(proxy, changes={**proxy.changes, f"{seconds}s": "6s"})
+    channel = fresh("old")
+    with (
+        serve("front", stream_seconds=4) as hub,
+        run_proxies([proxy], tmp_path, (hub.port, hub.port)) as proxies,
+    ):
+        running = proxies[name]
+        stream_of = {"accept": "text/event-stream"}
+        async with await running.connect() as client:
+            client.send("GET", f"{events_of(channel)}?since=now", stream_of)
+            assert (await client.head())[0] == 200
+            stream, ids, retries = EventStream(client), [], []
+            ids.append((await stream.next()).id)
+            await asyncio.to_thread(running.reload)
+            published = asyncio.create_task(_publish_for(hub, channel, 8.0))
+            with contextlib.suppress(StopAsyncIteration):
+                while True:
+                    message = await stream.next()
+                    ids.append(message.id)
+                    retries.append(message.retry)
+        assert retries[-1] is not None, "the stream says when to come back"
+        last = await published
+        async with await running.connect() as client:
+            client.send("GET", events_of(channel), {**stream_of, "last-event-id": ids[-1]})
+            assert (await client.head())[0] == 200
+            stream = EventStream(client)
+            while ids[-1].rpartition("-")[2] != str(last):
+                ids.append((await stream.next()).id)
+    offsets = dict.fromkeys(int(id.rpartition("-")[2]) for id in ids)
+    assert list(offsets) == list(range(last + 1))
+
+
+async def _publish_for(hub: Server, channel: str, seconds: float) -> int:
+    """Publish an event every 0.2 s; the offset of the last."""
+    end, last = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        last = (await hub.publish(channel, "x"))["offset"]
+        await asyncio.sleep(0.2)
+    return last
 
 
 # About 30 s on an idle machine; the bound is for a busy one.

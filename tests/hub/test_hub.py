@@ -655,3 +655,16 @@ async def test_a_receipt_is_forgotten_when_the_tail_reaches_it(event: str) -> No
         before = store.reads
         await warm(hub)
         assert store.reads == before
+
+
+async def test_an_old_stream_ends_and_says_when_to_come_back() -> None:
+    async with opened() as hub:
+        turns = EventStream(hub, OPENING, FeedStream("a", Start.NOW, 100, first=True), seconds=20)
+        part = await step(turns.next(None))
+        begun = asyncio.get_running_loop().time()
+        while not part.last:
+            part = await step(turns.next(part))
+        assert part.body.startswith(b"retry: ")
+        # A fifth earlier at most, and at the next comment.
+        assert 16 <= asyncio.get_running_loop().time() - begun <= 20 + 15 + 1
+        assert turns.next(part) is None

@@ -7,26 +7,14 @@ import asyncio
 import json
 import pickle
 import resource
-import subprocess
 import sys
 from pathlib import Path
 
+from tests.mixed import earlier_commit
 from tests.rehearsal.faults import FAULTS
 from tests.rehearsal.play import Plan, Play, Run
 from tests.rehearsal.report import as_json, as_markdown, draw
 from tests.rehearsal.verdict import judge
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def _before() -> str:
-    """The version before this one: without a release, the commit before."""
-    command = ["git", "-C", str(ROOT), "rev-list", "--max-count=1", "--skip=25", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()[:12]
 
 
 def main() -> int:
@@ -36,7 +24,9 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=2000, help="that read (2,000)")
     parser.add_argument("--only", choices=FAULTS, action="append", help="this fault; repeatable")
     parser.add_argument("--proxy", choices=("nginx", "haproxy"), default="nginx")
-    parser.add_argument("--before", default=_before(), help="the commit that is upgraded from")
+    parser.add_argument(
+        "--before", default=earlier_commit(), help="the commit that is upgraded from"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the clients' pauses")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--report", type=Path, metavar="FOLDER", help="write README.md and plots")

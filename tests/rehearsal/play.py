@@ -47,6 +47,8 @@ READERS_OF_A_CHANNEL = 40
 RESOURCES = 4
 AT_A_TIME = 50
 SETTLE_SECONDS = 6.0
+# The longest time for all clients to get what there is at the end.
+FINISH_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,11 @@ class Play:
                 reader.session.drop()
 
         rest = [reader for reader in self._readers if not isinstance(reader, Chatter)]
-        await asyncio.wait_for(asyncio.gather(*map(finish, rest)), 300)
+        finishing = {asyncio.ensure_future(finish(reader)): reader for reader in rest}
+        _, late = await asyncio.wait(finishing, timeout=FINISH_SECONDS)
+        for task in late:
+            task.cancel()
+            self.failures.append(f"{finishing[task]} did not get what there is at the end")
         for chatter in self._chatters:
             chatter.drop()
         for book in BOOKS:

@@ -134,13 +134,10 @@ class Stage:
         self.folder = Path(self._stack.enter_context(name))
         self._kind = PROXIES[proxy]
         if proxy == "haproxy":
-            # A reload needs a master process.
-            self._kind = dataclasses.replace(
-                self._kind, command=("-W", *self._kind.command), short=None
-            )
-            self._kind = dataclasses.replace(
-                self._kind, changes={**self._kind.changes, "maxconn 100000": "maxconn 9000"}
-            )
+            # The hubs have an origin, so their pages are under a prefix: deploy/proxies/README.md.
+            own = {"maxconn 100000": "maxconn 9000", "uri /readyz": f"uri {PREFIX}/readyz"}
+            changes = {**self._kind.changes, **own}
+            self._kind = dataclasses.replace(self._kind, changes=changes)
         self._commit = before
 
     async def start(self) -> RunningProxy:

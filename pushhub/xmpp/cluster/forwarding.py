@@ -7,7 +7,6 @@ first node with a request for the session takes it.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import zlib
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
@@ -29,6 +28,12 @@ if TYPE_CHECKING:
 # How often a node checks that the nodes with its forwarded requests are alive.
 CHECK_SECONDS = 5.0
 
+# So long a node that leaves waits for the responses to the requests that it has forwarded: two
+# messages through the store, and a turn of a busy loop.
+RELEASE_SECONDS = 2.0
+# The numbers of requests in one message: 100 kB, below the size of an event.
+MAX_NUMBERS = 10_000
+
 # A message between nodes is one event of the store, 256 KiB. Larger bodies are compressed.
 LARGE_BYTES = 100_000
 
@@ -48,6 +53,9 @@ class LocalSessions(Protocol):
 
     def disconnected(self, request: PendingRequest) -> None:
         """The client of a request disconnected."""
+
+    def hurry(self, request: PendingRequest) -> None:
+        """Respond to a request now."""
 
     def departure(self, sid: str) -> asyncio.Future[None] | None:
         """The migration of a session that is leaving this node, or arriving; None for any other
@@ -86,17 +94,22 @@ class Forwarding:
         self._context = context
         self._membership = membership
         self._migration = migration
-        self._numbers = itertools.count(1)
         # Number → the request, its node, its body, and how often it was forwarded: it is forwarded
         # again if its session has migrated.
         self._sent: dict[int, tuple[PendingRequest, str, BoshBody, bytes, int]] = {}
         self._received: dict[tuple[str, int], ForwardedRequest] = {}
+        # Requests with lower numbers were sent before the last check.
+        self._next_number = self._checked_number = 1
+        self._all_done: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
         # Of two simultaneous requests of a session only the first takes the session.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         membership.on_message("request", self._receive_request)
         membership.on_message("answer", self._receive_response)
         membership.on_message("gone", self._receive_disconnect)
+        membership.on_message("release", self._receive_release)
+        membership.on_message("held?", self._receive_check)
+        membership.on_message("unheld", self._receive_unheld)
 
     # From this node to others
 
@@ -149,7 +162,8 @@ class Forwarding:
     async def _post(
         self, node: str, body: BoshBody, raw: bytes, request: PendingRequest, times: int = 1
     ) -> None:
-        number = next(self._numbers)
+        number = self._next_number
+        self._next_number += 1
         self._sent[number] = (request, node, body, raw, times)
         if self._timer is None:
             self._schedule()
@@ -168,6 +182,7 @@ class Forwarding:
         for number, (waiting, node, *_) in self._sent.items():
             if waiting is request:
                 del self._sent[number]
+                self._note_done()
                 self._context.spawn(self._post_disconnect(node, number))
                 return True
         return False
@@ -182,6 +197,7 @@ class Forwarding:
         request, _, body, raw, times = sent
         if header["known"]:
             request.respond(_unpacked(header, data), header["status"], header["content"])
+            self._note_done()
         else:
             self._context.spawn(self._send_again(body, raw, request, times + 1))
 
@@ -210,17 +226,75 @@ class Forwarding:
     def _check(self) -> None:
         self._timer = None
         if self._sent:
-            self._context.spawn(self._resend_from_dead())
+            self._context.spawn(self._check_nodes())
             self._schedule()
 
-    async def _resend_from_dead(self) -> None:
-        """Forward the requests of dead nodes again: those nodes never respond."""
-        for node in {node for _, node, *_ in self._sent.values()}:
+    async def _check_nodes(self) -> None:
+        """Forward the requests of dead nodes again, which never respond. Ask the others for theirs:
+        the store may have lost a request or its response, in a failover or while it was away.
+        """
+        # A request that was sent just now may arrive after the question.
+        before, self._checked_number = self._checked_number, self._next_number
+        for node, numbers in self._sent_by_node().items():
             if await self._membership.is_alive(node):
+                old = [number for number in numbers if number < before]
+                await self._post_numbers(node, "held?", old)
                 continue
             for number, (request, at, body, raw, _) in list(self._sent.items()):
                 if at == node and self._sent.pop(number, None) is not None:
                     await self._find(body, raw, request)
+
+    def _sent_by_node(self) -> dict[str, list[int]]:
+        numbers: dict[str, list[int]] = {}
+        for number, (_, node, *_) in self._sent.items():
+            numbers.setdefault(node, []).append(number)
+        return numbers
+
+    async def _post_numbers(self, node: str, kind: str, numbers: list[int]) -> None:
+        for start in range(0, len(numbers), MAX_NUMBERS):
+            part = numbers[start : start + MAX_NUMBERS]
+            await self._membership.post(node, kind, {"numbers": part})
+
+    def _receive_unheld(self, by: str, header: Mapping[str, Any], data: bytes) -> None:
+        """Forward requests again that a node does not have. It had all those that arrived, and a
+        response is written before this message, so one of the two was lost. A session gives the
+        same response to the same request, however often that comes."""
+        for number in header["numbers"]:
+            request, node, body, raw, times = self._sent.get(number, (None, "", None, b"", 0))
+            if request is None or body is None or node != by:
+                continue
+            del self._sent[number]
+            if times >= MAX_SENT:
+                _respond_unavailable(request)
+            else:
+                self._context.spawn(self._post_again(node, body, raw, request, times + 1))
+
+    async def _post_again(
+        self, node: str, body: BoshBody, raw: bytes, request: PendingRequest, times: int
+    ) -> None:
+        try:
+            await self._post(node, body, raw, request, times)
+        except StoreError:
+            _respond_unavailable(request)
+
+    async def release(self) -> None:
+        """This node leaves: let the other nodes respond to its requests now, and wait for that.
+        Without the store, or with nodes of an older version, their clients get a 503 at the end."""
+        try:
+            for node, numbers in self._sent_by_node().items():
+                await self._post_numbers(node, "release", numbers)
+        except StoreError:
+            return
+        if self._sent:
+            self._all_done = asyncio.Event()
+            try:
+                await asyncio.wait_for(self._all_done.wait(), RELEASE_SECONDS)
+            except TimeoutError:
+                pass
+
+    def _note_done(self) -> None:
+        if self._all_done is not None and not self._sent:
+            self._all_done.set()
 
     # From other nodes to this one
 
@@ -260,6 +334,21 @@ class Forwarding:
         request = self._received.pop((by, header["number"]), None)
         if request is not None:
             self.sessions.disconnected(request)
+
+    def _receive_release(self, by: str, header: Mapping[str, Any], data: bytes) -> None:
+        for number in header["numbers"]:
+            request = self._received.get((by, number))
+            if request is not None:
+                self.sessions.hurry(request)
+
+    def _receive_check(self, by: str, header: Mapping[str, Any], data: bytes) -> None:
+        unheld = [n for n in header["numbers"] if (by, n) not in self._received]
+        if unheld:
+            self._context.spawn(self._post_unheld(by, unheld))
+
+    async def _post_unheld(self, by: str, numbers: list[int]) -> None:
+        # After the responses that are on their way into the store.
+        await self._post_numbers(by, "unheld", numbers)
 
     def close(self) -> None:
         """Respond to all forwarded requests: their clients try again."""

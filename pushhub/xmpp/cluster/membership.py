@@ -48,6 +48,12 @@ INBOX_RETENTION = Retention(events=10_000, age=60)
 # epochs are remembered: within the minute that a message is kept there are fewer failovers.
 MAX_EPOCHS = 64
 
+# A node that read the last heartbeat but one, just before this node's end, writes to the inbox
+# within so long: two commands of the store. Afterwards the inbox is read to its end.
+LATE_SECONDS = 0.2
+# The longest wait for the end of the inbox; a store that takes longer counts as unavailable.
+LAST_SECONDS = 2.0
+
 # 40 bits: no two nodes ever draw the same id.
 ID_BYTES = 5
 _TAGGED = re.compile(r".*[.]([a-z2-7]{8})", re.DOTALL)
@@ -98,15 +104,25 @@ class Membership:
             self._schedule()
 
     async def close(self) -> None:
-        """Announce the end of this node, and unsubscribe."""
+        """Announce the end of this node, handle the messages that were written before the other
+        nodes knew it, and unsubscribe."""
         if self._timer is not None:
             self._timer.cancel()
         if self._inbox is not None:
-            self._inbox.stop()
             try:
                 await self._context.kv.set(heartbeat_key(self.id), b"left")
-            except StoreError:
+                await asyncio.wait_for(self._read_to_end(), LAST_SECONDS)
+            except (StoreError, TimeoutError):
                 pass  # The other nodes notice the silence a little later.
+            finally:
+                self._inbox.stop()
+
+    async def _read_to_end(self) -> None:
+        ended = asyncio.Event()
+        await asyncio.sleep(LATE_SECONDS)
+        self._handlers["end"] = lambda *_: ended.set()
+        await self.post(self.id, "end", {})
+        await ended.wait()
 
     async def is_alive(self, node: str, seconds: float = DEAD_SECONDS) -> bool:
         """Whether a node's heartbeat changed within the last `seconds`, by this node's own clock. A

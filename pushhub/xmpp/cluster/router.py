@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pushhub.xmpp.routing.local_user import LocalUser
     from pushhub.xmpp.routing.session import XmppSession
 
+# A session that leaves its node is on another one with its client's next request, which follows at
+# once. So many tries are about a second.
+MAX_RETURNS = 8
+
 
 class ClusterRouter:
     """The implementation of `routing.cluster.Cluster`."""
@@ -158,6 +162,12 @@ class ClusterRouter:
             session.refuse(stanza, why)
 
     async def _return_error(self, to: Jid, stanza: Element) -> None:
+        """Send an error to a session, which may be on its way to another node: without the error
+        its client would not know of the loss."""
+        for tries in range(1, MAX_RETURNS):
+            if await self.send_stanza(to, stanza):
+                return
+            await self._context.kv.backoff.pause(tries)
         await self.send_stanza(to, stanza)
 
     def _receive_message(self, by: str, header: Mapping[str, Any], data: bytes) -> None:

@@ -181,6 +181,12 @@ class BoshSessions:
         elif self._membership.shared:
             self._forwarding.disconnected(request)
 
+    def hurry(self, request: PendingRequest) -> None:
+        """Respond to a request now, and to those of its session before it."""
+        transport = self._held.get(request)
+        if transport is not None:
+            transport.hurry()
+
     def responded(self, request: PendingRequest) -> None:
         """A request is about to get its response."""
         self._held.pop(request, None)
@@ -216,6 +222,7 @@ class BoshSessions:
         end = self.now() + MIGRATE_SECONDS
         recorded: set[str] = set()
         self._returned.closing = True
+        await self._forwarding.release()
         while (self.transports or self._departures or self._returned) and self.now() < end:
             part = list(self.transports.items())[:CONCURRENT_MIGRATIONS]
             new = [sid for sid, _ in part if sid not in recorded]

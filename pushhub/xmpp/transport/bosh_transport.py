@@ -65,6 +65,12 @@ class BoshTransport:
         self.session.disconnected(request, self.owner.now())
         self.flush()
 
+    def hurry(self) -> None:
+        """Respond to all open requests now."""
+        self._perform_all(self.session.hurry(self.owner.now()))
+        self._count_bytes()
+        self._set_deadline()
+
     def expire(self) -> None:
         """A deadline has passed, the session's or the stream's; see `Wheel`."""
         if self.owner.now() >= self.stream.deadline:

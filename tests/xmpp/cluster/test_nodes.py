@@ -16,11 +16,13 @@ from pushhub.log.event import MAX_EVENT_BYTES, Draft
 from pushhub.store.base import Append, StoreUnavailable, append
 from pushhub.store.redis.feed import Feed
 from pushhub.store.redis.store import RedisStore
-from pushhub.xmpp.cluster import gc
+from pushhub.xmpp.cluster import forwarding, gc
 from pushhub.xmpp.cluster.directory import SessionDirectory
 from pushhub.xmpp.cluster.membership import Membership
 from pushhub.xmpp.cluster.migration import migration_key
+from pushhub.xmpp.cluster.router import ClusterRouter
 from pushhub.xmpp.model import namespaces as ns
+from pushhub.xmpp.model.jid import parse_jid
 from pushhub.xmpp.storage.archive import archive_channel
 from pushhub.xmpp.storage.key_value import KeyValueStore
 from pushhub.xmpp.transport import returned_sessions
@@ -579,3 +581,84 @@ async def test_a_service_is_blocked_on_every_node(pair: World) -> None:
     await desk.ask("set", block("unblock"))
     await phone.next(lambda e: e.name == "iq" and e.find("unblock", ns.BLOCKING))
     assert await told(b"3")
+
+
+async def test_a_message_that_comes_at_the_end_of_its_node_comes_back(
+    pair: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender has read the node's heartbeat, and the guest's session has left."""
+    browser, other = await Browser.login(pair, "", node=0), await pair.user("", "", 1)
+    setting = KeyValueStore.set
+
+    async def late(self: KeyValueStore, name: str, *args: Any) -> Any:
+        done = await setting(self, name, *args)
+        if args == (b"left",):
+            cluster = router(pair, 1)
+            to, message = parse_jid(browser.jid), chat(other.jid, browser.jid, "late")
+            header = {"to": to.text, "kind": "chat", "copied": False, "peer": other.bare}
+            node = pair.servers[0].membership.id
+            await cluster._membership.post(node, "message", header | {"fails": True}, message)
+        return done
+
+    monkeypatch.setattr(KeyValueStore, "set", late)
+    await pair.leave(0)
+    error = await other.stanza("message", type="error", sender=browser.jid)
+    assert condition(error) == "service-unavailable"
+
+
+async def test_an_error_follows_a_session_to_its_next_node(pair: World) -> None:
+    """A message of a guest comes back while its session is between two nodes."""
+    browser, other = await Browser.login(pair, "", node=0), await pair.user("", "", 1)
+    await pair.leave(0)
+    cluster = router(pair, 1)
+    cluster._bounce(xml.parse(chat(browser.jid, other.jid, "lost"), own=True))
+    answer = await browser.post("", node=1)
+    while not answer.elements:
+        answer = await browser.post("", node=1)
+    assert condition(answer.elements[0]) == "service-unavailable"
+
+
+def router(world: World, node: int) -> ClusterRouter:
+    """The router of a node."""
+    cluster = world.servers[node].users.cluster
+    assert isinstance(cluster, ClusterRouter)
+    return cluster
+
+
+def chat(sender: str, to: str, text: str) -> bytes:
+    """A message as one node sends it to another."""
+    return (
+        f"<message xmlns='{ns.CLIENT}' from='{sender}' to='{to}' type='chat'>"
+        f"<body>{text}</body></message>"
+    ).encode()
+
+
+async def test_a_node_that_leaves_returns_the_requests_it_has_forwarded(pair: World) -> None:
+    browser = await Browser.login(pair, "", node=1)
+    held = browser.hold(node=0)
+    await until(lambda: pair.sessions[1]._forwarding._received)
+    await pair.leave(0)
+    answer = await held
+    assert (answer.get("type"), list(answer.elements)) == (None, [])
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+async def test_a_forwarded_request_that_the_store_loses_is_forwarded_again(
+    pair: World, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """As in a failover, which loses the last events. The client sees no error."""
+    browser = await Browser.login(pair, "juliet", node=1)
+    monkeypatch.setattr(forwarding, "CHECK_SECONDS", 0.05)
+    posting, losses = Membership.post, 0
+
+    async def post(self: Membership, node: str, kind: str, *message: Any) -> bool:
+        nonlocal losses
+        if kind == lost and not losses:
+            losses += 1
+            return True
+        return await posting(self, node, kind, *message)
+
+    monkeypatch.setattr(Membership, "post", post)
+    answer = await browser.ask(PING, node=0)
+    assert losses == 1
+    assert [element.get("type") for element in answer] == ["result"]

@@ -134,7 +134,7 @@ class CurrentPolicies:
         try:
             record = value_event(reply)
         except StoreError:
-            if self._context.hub.draining:
+            if self._context.hub.closing:
                 self._forget(read)
             elif read.attempts >= MAX_ATTEMPTS:
                 self._give_up(read, "the store cannot be read")
