@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pushhub.conformance.case import case, check
 from pushhub.conformance.scripted_server import ScriptedServer
-from pushhub.conformance.stage import RETRY_SECONDS, SOON_SECONDS, TOKENS
+from pushhub.conformance.stage import GROWN_SECONDS, RETRY_SECONDS, SOON_SECONDS, TOKENS
 
 if TYPE_CHECKING:
     from pushhub.conformance.scripted_request import ScriptedRequest
@@ -143,8 +143,7 @@ async def backoff(stage: Stage) -> None:
     await stage.quiet(4, 8, "The client repeats a failing request too often.")
     stage.hub.next_responses.clear()
     stage.hub.publish("orders", 2)
-    # The fourth pause is the longest that can have begun: 8 s, and one more.
-    await stage.line("event", data=2, seconds=9 + SOON_SECONDS)
+    await stage.line("event", data=2, seconds=GROWN_SECONDS)
     stage.check_events(1, 2)
 
 

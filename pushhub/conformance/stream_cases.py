@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pushhub.conformance.case import case, check
-from pushhub.conformance.stage import RETRY_SECONDS, SOON_SECONDS
+from pushhub.conformance.stage import GROWN_SECONDS, RETRY_SECONDS, SOON_SECONDS
 
 if TYPE_CHECKING:
     from pushhub.conformance.scripted_request import ScriptedRequest
@@ -215,8 +215,7 @@ async def backoff(stage: Stage) -> None:
     await stage.quiet(4, 8, "The client opens a failing stream too often.")
     stage.hub.next_responses.clear()
     stage.hub.publish("orders", 2)
-    # The fourth pause is the longest that can have begun: 8 s, and one more.
-    await stage.line("event", data=2, seconds=9 + SOON_SECONDS)
+    await stage.line("event", data=2, seconds=GROWN_SECONDS)
     stage.check_events(1, 2)
 
 
@@ -240,8 +239,7 @@ async def not_stream(stage: Stage) -> None:
     await stage.quiet(4, 8, "The client repeats a request that brings no stream.")
     stage.hub.next_responses.clear()
     stage.hub.publish("orders", 2)
-    # The fourth pause is the longest that can have begun: 8 s, and one more.
-    await stage.line("event", data=2, seconds=9 + SOON_SECONDS)
+    await stage.line("event", data=2, seconds=GROWN_SECONDS)
     stage.check_events(1, 2)
 
 
