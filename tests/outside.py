@@ -157,6 +157,13 @@ LIST = [
     Part("npm", ("npm",), least="7", node=True, without="everything in JavaScript"),
     Part("client", (), lock="clients/js", without="the browser client, in Chromium too"),
     Part("pages", (), lock="tests/browser_pages", without="the demo and the console"),
+    Part(
+        "java",
+        ("javac",),
+        least="17",
+        debian="default-jdk-headless",
+        without="the Java recipe, in the conformance test",
+    ),
     Part("examples", (), setup="examples/setup", without="the examples, before and after"),
     Part("atheris", (), setup="tests/fuzz/setup", without="fuzzing by coverage"),
     Part(

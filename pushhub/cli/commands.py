@@ -30,14 +30,17 @@ COMMANDS = {
     "init": CommandEntry("init", "init", "Write a first file of settings.", is_grouped=False),
     "publish": CommandEntry("publish", "publish"),
     "tail": CommandEntry("tail", "tail"),
-    "delete": CommandEntry("delete", "delete"),
+    "delete": CommandEntry("delete", "delete", "Delete the events of channels."),
     "reload": CommandEntry("reload", "reload", "Let a hub read its settings again."),
-    "bench": CommandEntry("bench", "bench"),
+    "bench": CommandEntry("bench", "bench", "Put a load on a hub and print the results."),
     "capacity": CommandEntry("capacity", "capacity", "Estimate what a load needs."),
     "doctor": CommandEntry("doctor", "doctor", "Check the settings, the machine and the store."),
     "top": CommandEntry("top", "top", "Show the figures of nodes, live."),
     "try": CommandEntry(
         "trial", "try_api", "Compare polling with waiting on your own API.", is_grouped=False
+    ),
+    "conformance": CommandEntry(
+        "conformance", "conformance", "Test a client from outside.", is_grouped=False
     ),
     "token": CommandEntry("token"),
     "key": CommandEntry("key"),
@@ -70,7 +73,14 @@ def command_line(first: str = "") -> typer.Typer:
             app.add_typer(module.app, name=name, short_help=entry.short_help)
             continue
         kind = GroupedCommand if entry.is_grouped else None
-        add = app.command(name, cls=kind, epilog=_EPILOG, short_help=entry.short_help)
+        add = app.command(
+            name,
+            cls=kind,
+            epilog=_EPILOG,
+            short_help=entry.short_help,
+            # The options after another program's name are that program's.
+            context_settings={"allow_interspersed_args": name != "conformance"},
+        )
         add(getattr(module, entry.function))
     return app
 

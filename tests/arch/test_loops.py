@@ -19,6 +19,8 @@ LOOPS = {
     "cli/fence.py:_fence": "the task, or a tick; the task's end",
     "cli/top.py:_print_all": "the interval, and responses of at most 5 s; the user ends it",
     "cli/top.py:_live": "a key or 0.1 s; the user ends it",
+    "conformance/hub_cases.py:_waiting": "0.05 s; a request that is held, or 20 s",
+    "conformance/stage.py:Stage.until": "a request, a line or the client's end; its seconds",
     "doctor/through.py:_tick": "1 s; the end of the probes cancels it",
     "doctor/probes.py:Probes.lasting": "bytes; the stream's end or the time of the probe",
     "doctor/probes.py:Probes._process_with": "a response and 0.05 s; 5 s",

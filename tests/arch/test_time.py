@@ -12,6 +12,7 @@ SHELLS = (
     "pushhub/advice/survey.py",
     "pushhub/bench/",
     "pushhub/cli/",
+    "pushhub/conformance/",
     "pushhub/doctor/",
     "pushhub/runtime.py",
     "pushhub/server/collector.py",

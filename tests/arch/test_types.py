@@ -4,7 +4,7 @@ import tomllib
 
 from tests.arch.sources import ROOT
 
-FOLDERS = ("pushhub", "tests", "benchmarks", "clients/python/src")
+FOLDERS = ("pushhub", "tests", "benchmarks", "clients/python/conformance", "clients/python/src")
 
 
 def test_mypy_checks_every_python_script() -> None:

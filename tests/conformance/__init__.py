@@ -1,0 +1,1 @@
+"""`pushhub conformance`, with clients that conform and clients that do not."""
