@@ -1,12 +1,10 @@
-"""What scripts/release does: build the packages, inspect them, install them, and use them."""
+"""The packages of a release: built, inspected, installed, and used."""
 
 import json
 import os
 import shutil
 import sys
 import tarfile
-import tempfile
-import time
 from pathlib import Path
 
 from hatch_build import index_readme, project_urls, tag_of
@@ -213,39 +211,6 @@ class Release:
         if not Path(place.strip()).is_relative_to(folder):
             raise Failed(f"The tests of the sdist ran on the modules of {place.strip()}.")
         print("release:", said.strip().splitlines()[-1], flush=True)
-
-
-def run_all(folder: Path, *, check: bool, tests: bool) -> dict[str, str]:
-    """Build, and check if asked; returns what was left out, with the reason."""
-    with tempfile.TemporaryDirectory(prefix="pushhub-release-") as stage:
-        release = Release(folder.resolve(), Path(stage))
-        release.build()
-        release.bill_of_materials()
-        if check:
-            release.inspect()
-            release.use()
-            if tests:
-                release.test_sdist()
-            else:
-                release.left_out["the tests of the sdist"] = "--no-tests"
-        return release.left_out
-
-
-def run_command(folder: Path, *, check: bool, tests: bool) -> int:
-    """The command: its exit status."""
-    begun = time.monotonic()
-    try:
-        left_out = run_all(folder, check=check, tests=tests)
-    except Failed as failure:
-        print(f"release: {failure}", file=sys.stderr)
-        return 1
-    for path in sorted(folder.glob("*/*")):
-        print(f"release: {path} ({path.stat().st_size / 1000:.0f} kB)")
-    for part, why in left_out.items():
-        print(f"release: left out: {part}: {why}")
-    result = "all checks passed" if check else "built"
-    print(f"release: {result}, after {time.monotonic() - begun:.0f} s")
-    return int(bool(left_out) and os.environ.get("PUSHHUB_TEST_ALL") == "1")
 
 
 def copy_sources(target: Path) -> None:

@@ -24,8 +24,16 @@ class Failed(Exception):
 @contextmanager
 def hub(venv: Path) -> Iterator[str]:
     """A hub of an environment on a free port; its address."""
-    command = [venv / "bin" / "pushhub", "serve", "--dev", "--port", "0", "--store", "memory://"]
-    environ = {n: v for n, v in os.environ.items() if not n.startswith("PUSHHUB_")}
+    command: list[str | Path] = [
+        venv / "bin" / "pushhub",
+        "serve",
+        "--dev",
+        "--port",
+        "0",
+        "--store",
+        "memory://",
+    ]
+    environ = {n: v for n, v in os.environ.items() if not n.startswith(("PUSHHUB_", "PYTHON"))}
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         log = stack.enter_context((Path(folder) / "log").open("w+"))

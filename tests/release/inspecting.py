@@ -17,6 +17,13 @@ STATIC = ROOT / "pushhub" / "api" / "static" / "console"
 SHOWN = 10
 # Of the repository, and not of its sdist: what only the forge or this project's CI reads.
 NOT_IN_SDIST = re.compile(r"^(?:\.ci/|\.git(?!ignore$|hub/))")
+VALIDATE = """
+import pathlib, sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+text = pathlib.Path(sys.argv[1]).read_text()
+sys.exit(str(JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) or "") or 0)
+"""
 # `[text](target)` whose target is neither an address nor a place in the page.
 _RELATIVE = re.compile(r"\]\((?![a-z][a-z0-9+.-]*:|#)[^)\s]+\)")
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
@@ -104,6 +111,7 @@ def bill_of_materials(path: Path, version: str, stage: Path) -> None:
         }
     )
     path.write_text(json.dumps(bill, indent=2) + "\n")
+    run(TOOLS / "python", "-I", "-c", VALIDATE, path)
 
 
 def _member(archive: tarfile.TarFile, name: str) -> "tarfile.ExFileObject":

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -22,7 +21,7 @@ def test_the_packages_are_used_from_clean_environments(tmp_path: Path) -> None:
     for part in ("release", "client", "node"):
         outside.require(part)
     done = subprocess.run(
-        [sys.executable, "scripts/release", "--check", "--no-tests", str(tmp_path)],
+        ["scripts/release", "--check", "--no-tests", str(tmp_path)],
         cwd=outside.ROOT,
         env=os.environ | {"PUSHHUB_TEST_ALL": "0"},
         capture_output=True,
