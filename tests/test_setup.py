@@ -20,6 +20,7 @@ from tests import outside
 ROOT = outside.ROOT
 OUTSIDE = ("examples", "apps", "atheris", "schemathesis", "helm", "lint", "release")
 SETUP = ["pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "scripts/setup"]
+CLIENT = "clients/python/pyproject.toml"
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(\[[^]]+\])?==(\S+)( ; .+?)? \\$", re.MULTILINE)
 # A release that the world publishes after the lock was made.
 LATER = "99999"
@@ -38,6 +39,7 @@ def git_locks() -> list[str]:
         "tests/fuzz/atheris.txt",
         "tests/node.txt",
         "tests/openapi/schemathesis.txt",
+        "tests/release/client.txt",
         "tests/release/tools.txt",
         "scripts/lock.txt",
     ]
@@ -187,7 +189,7 @@ def commands(text: str) -> Iterator[str]:
 def clone(tmp_path: Path) -> Path:
     """What scripts/setup reads, in a folder of its own."""
     folder = tmp_path / "clone"
-    for name in [*SETUP, *(p.name for p in ROOT.glob("requirements*.txt"))]:
+    for name in [*SETUP, CLIENT, *(p.name for p in ROOT.glob("requirements*.txt"))]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
     shutil.copytree(ROOT / "pushhub", folder / "pushhub", ignore=shutil.ignore_patterns("__py*"))

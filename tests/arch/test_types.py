@@ -4,7 +4,7 @@ import tomllib
 
 from tests.arch.sources import ROOT
 
-OTHERS = ("hatch_build.py", "pushhub", "tests", "benchmarks")
+OTHERS = ("hatch_build.py", "pushhub", "tests", "benchmarks", "clients/python/src")
 
 
 def test_mypy_checks_every_python_script() -> None:
