@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pushhub_client
-from pushhub_client import AsyncClient, Client
+from pushhub_client import AsyncClient, Client, Event
 
 ADDRESS, VERSION = sys.argv[1:]
 
@@ -14,7 +14,7 @@ ADDRESS, VERSION = sys.argv[1:]
 async def read_async() -> object:
     async with AsyncClient(ADDRESS) as hub:
         async for event in hub.subscribe("smoke-python", since="earliest"):
-            return event.data
+            return event.data if isinstance(event, Event) else event
     return None
 
 
@@ -24,7 +24,8 @@ def main() -> None:
     with Client(ADDRESS) as hub:
         hub.publish("smoke-python", {"n": 1})
         for event in hub.subscribe("smoke-python", since="earliest"):
-            assert event.data == {"n": 1}, event
+            assert isinstance(event, Event), event
+            assert event.data == {"n": 1}
             break
     assert asyncio.run(read_async()) == {"n": 1}
 
