@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
 import json
+import subprocess
+import sys
 import threading
 import time
 from decimal import Decimal
@@ -508,6 +511,75 @@ def test_an_httpx_client_of_ones_own(url: str) -> None:
     assert seen == [f"/v1/channels/{channel}/events", "/v1/poll"]
 
 
+FORK = """
+import os, sys
+from pushhub_client import Client
+
+with Client(sys.argv[1]) as hub:
+    hub.publish(sys.argv[2], "before")
+    child = os.fork()
+    for number in range(50):
+        data = [os.getpid(), number]
+        receipt = hub.publish(sys.argv[2], data)
+        assert receipt.offset
+    if child:
+        assert os.waitpid(child, 0)[1] == 0
+    else:
+        os._exit(0)
+"""
+
+
+def test_a_child_process_has_connections_of_its_own(url: str) -> None:
+    """As the workers of Celery and gunicorn do it. A shared connection would mix up receipts."""
+    channel = fresh()
+    subprocess.run([sys.executable, "-c", FORK, url, channel], check=True, timeout=60)
+    with Client(url) as hub, hub.subscribe(channel, since="earliest") as events:
+        assert len({str(event.data) for event in take(events, 101)}) == 101
+
+
 def test_a_page_that_is_no_hubs(kind: Kind, url: str) -> None:
     with kind.client(f"{url}/docs") as hub, pytest.raises((InvalidResponse, Problem)):
         hub.publish("a", 1)
+
+
+# -- in front of an API ------------------------------------------------------------
+
+
+class Api(http.server.BaseHTTPRequestHandler):
+    """An API without ETag, without waiting, and with one number."""
+
+    def do_GET(self) -> None:
+        body = json.dumps(self.server.number).encode()  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_a_poller_of_an_api_behind_a_hub_waits(kind: Kind) -> None:
+    """The same two lines: directly it polls, through the hub it waits."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api) as api:
+        api.number = 1  # type: ignore[attr-defined]
+        thread = threading.Thread(target=api.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            origin = f"http://127.0.0.1:{api.server_port}"
+            with kind.poll(f"{origin}/number", 0.2) as numbers:
+                assert data_of(take(numbers, 2)) == [1, 1]
+                assert not numbers.waits
+            routes = [{"path": "/number", "step": "poll", "interval": 0.2}]
+            with (
+                serve(origin=origin, routes=routes) as hub,
+                kind.poll(f"http://127.0.0.1:{hub.port}/number") as numbers,
+            ):
+                assert next(numbers).data == 1
+                api.number = 2  # type: ignore[attr-defined]
+                assert next(numbers).data == 2
+                assert numbers.waits
+        finally:
+            api.shutdown()
+            thread.join()

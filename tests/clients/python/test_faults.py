@@ -16,10 +16,12 @@ import pytest
 
 from pushhub.testing.history import check
 from pushhub_client import AsyncClient, Client, Event, Gap, HubUnreachable, Problem, async_poll
+from tests.browser.compressing import CompressingProxy
+from tests.browser.cutting import CuttingProxy
 from tests.clients.python.both import Kind, take
 from tests.ports import free_port
 from tests.proxy import Proxy
-from tests.serving import DRIVERS, Server, started
+from tests.serving import DRIVERS, SOON, Server, started
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -217,3 +219,41 @@ def test_a_synchronous_reader_survives_a_restart(durable: Restarting) -> None:
         thread.start()
         assert [event.data for event in take(events, 1)] == [1]
         thread.join()
+
+
+async def test_a_proxy_that_delays_streams_gets_held_requests(durable: Restarting) -> None:
+    """The end of a message is missing for 3 s; then the client asks with held requests."""
+    async with (
+        CompressingProxy(durable.port) as proxy,
+        AsyncClient(f"http://127.0.0.1:{proxy.port}") as hub,
+        hub.subscribe(CHANNEL, transport="sse") as events,
+    ):
+        waiting = asyncio.ensure_future(anext(events))
+        await until(lambda: proxy.streams)
+        begun = time.monotonic()
+        for number in range(3):
+            await hub.publish(CHANNEL, number)
+            message = await waiting
+            assert isinstance(message, Event)
+            assert message.data == number
+            waiting = asyncio.ensure_future(anext(events))
+        assert time.monotonic() - begun < 3 * SOON
+        assert proxy.streams == 1
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+
+async def test_a_proxy_that_cuts_waits_gets_shorter_ones(durable: Restarting) -> None:
+    """Two cuts at one age: the third request asks for a wait that the proxy lets through."""
+    async with (
+        CuttingProxy(durable.port, 2.5) as proxy,
+        AsyncClient(f"http://127.0.0.1:{proxy.port}") as hub,
+        hub.subscribe(CHANNEL) as events,
+    ):
+        waiting = asyncio.ensure_future(anext(events))
+        await until(lambda: events._feed.wait < 3, MOST_SECONDS)
+        assert proxy.cuts >= 2
+        async with AsyncClient(durable.url) as direct:
+            await direct.publish(CHANNEL, 1)
+        message = await asyncio.wait_for(waiting, MOST_SECONDS)
+        assert isinstance(message, Event)

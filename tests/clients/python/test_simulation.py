@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pushhub_client.core.wire import Page
 
 PHASES = ((180.0, 20.0), (180.0, 3600.0), (180.0, 40.0), (90.0, 86_400.0), (180.0, 10.0))
-SEEDS = range(6)
+SEEDS = range(4)
 
 
 class Subscriber(Actor):
