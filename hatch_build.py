@@ -21,11 +21,18 @@ _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _INSTALL = re.compile(r"<!-- install -->\n(?P<clone>.*?)<!-- /install -->\n", re.DOTALL)
 _VERSION = re.compile(r'^__version__ = "(?P<version>[^"]+)"', re.MULTILINE)
 
-PUBLISHED = """\
+PUBLISHED = {
+    "": """\
 Or `pip install pushhub` into an environment of your own; then `pushhub serve --dev` starts a hub.
 Where the text below says `.venv/bin/pushhub` or names a file, it means a clone of the repository.
-"""
-"""What stands in place of the README's block `install` when the package is on the index."""
+""",
+    "clients/python": """\
+```
+pip install pushhub-client
+```
+""",
+}
+"""What replaces the block `install` of a folder's README when the packages are on the index."""
 
 
 def absolute(target: str, *, home: str, tag: str, folder: str, picture: bool) -> str:
@@ -56,7 +63,7 @@ def index_readme(text: str, *, home: str, tag: str, published: bool, folder: str
         address = absolute(target, home=home, tag=tag, folder=folder, picture=picture)
         return f"{match['picture']}[{match['text']}]({address})"
 
-    text = _INSTALL.sub(PUBLISHED if published else r"\g<clone>", text)
+    text = _INSTALL.sub(lambda block: PUBLISHED[folder] if published else block["clone"], text)
     # Every second part is a block of code.
     parts = _FENCE.split(text)
     parts[::2] = [_LINK.sub(link, part) for part in parts[::2]]

@@ -28,7 +28,9 @@ class Release:
         self.left_out: dict[str, str] = {}
         self.tag = tag_of(ROOT)
         self.version = self.tag.removeprefix("v")
-        self.home: str = configuration(ROOT)["home"]
+        table = configuration(ROOT)
+        self.home: str = table["home"]
+        self.published: bool = table["published"]
         self.sources = stage / "sources"
 
     # -- build -----------------------------------------------------------------
@@ -103,7 +105,11 @@ class Release:
     def _for_the_index(self, project: Path, folder: str) -> None:
         readme = project / "README.md"
         text = index_readme(
-            readme.read_text(), home=self.home, tag=self.tag, published=False, folder=folder
+            readme.read_text(),
+            home=self.home,
+            tag=self.tag,
+            published=self.published,
+            folder=folder,
         )
         readme.write_text(text)
 

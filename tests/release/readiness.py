@@ -56,6 +56,8 @@ def problems(root: Path, tag: str, environ: Mapping[str, str]) -> list[str]:
     for place, version in versions(root).items():
         if tag != f"v{version}":
             found.append(f"the tag {tag} is not v{version}, the version of {place}")
+    if environ.get("GITHUB_REF_TYPE", "tag") != "tag":
+        found.append(f"{tag} is a branch: start the workflow on the tag")
     text = (root / "CHANGELOG.md").read_text()
     found += [f"CHANGELOG.md: {problem}" for problem in changelog.problems(text)]
     if not found and changelog.parse(text)[0].kinds:

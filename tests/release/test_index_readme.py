@@ -59,13 +59,16 @@ def test_a_link_out_of_the_repository_is_refused() -> None:
         index_readme("[a](../b.md)", home=HOME, tag="v1", published=False)
 
 
-def test_one_switch_names_the_package_on_the_index() -> None:
-    before = index_readme(README, home=HOME, tag="v1", published=False)
-    after = index_readme(README, home=HOME, tag="v1", published=True)
-    assert "`pip install .`" in before
+@pytest.mark.parametrize("folder", PUBLISHED)
+def test_one_switch_names_the_package_on_the_index(folder: str) -> None:
+    text = (ROOT / folder / "README.md").read_text()
+    before = index_readme(text, home=HOME, tag="v1", published=False, folder=folder)
+    after = index_readme(text, home=HOME, tag="v1", published=True, folder=folder)
+    assert re.search(r"pip install \.", before)
     assert not NAMED.search(before)
-    assert PUBLISHED in after
-    assert "`pip install .`" not in after
+    assert PUBLISHED[folder] in after
+    assert NAMED.search(after)
+    assert not re.search(r"pip install \.", after)
     assert "<!--" not in before + after
 
 

@@ -73,5 +73,9 @@ def test_what_is_missing_is_named(copy: Path, file: str, old: str, new: str, pro
     assert any(problem in one for one in readiness.problems(copy, TAG, FORGE))
 
 
+def test_a_branch_with_the_name_of_a_tag_is_refused(copy: Path) -> None:
+    assert "is a branch" in readiness.problems(copy, TAG, FORGE | {"GITHUB_REF_TYPE": "branch"})[0]
+
+
 def test_another_tag_is_refused(copy: Path) -> None:
     assert readiness.problems(copy, "v9.9.9", FORGE)
