@@ -20,11 +20,7 @@ def test_same_hub(pushhub_url):
     with Client(pushhub_url) as client:
         assert client.publish("a", 2).offset == 2
 
-def test_settings():
-    with running_hub(max_channels="1") as url, Client(url) as client:
-        assert client.publish("a", 1).offset == 1
-
-def test_a_hub_that_does_not_start():
+def test_settings_arrive_and_a_hub_that_does_not_start_says_why():
     try:
         with running_hub(max_wait="never"):
             assert False
@@ -52,4 +48,4 @@ def test_fixtures(tmp_path: Path) -> None:
         command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 passed" in done.stdout
+    assert "3 passed" in done.stdout

@@ -24,6 +24,7 @@ from .pace import (
     Random,
     backoff,
 )
+from .position import offset, serves
 from .sse import LATE_SECONDS, StreamBlock, StreamMessage, StreamParser, patience
 from .wire import Decode, Page, Request, dump, page_of, problem_of
 
@@ -49,21 +50,6 @@ class Pause:
 
 
 Step = Ask | Pause
-
-
-def _epoch(at: str) -> str:
-    return at.rpartition("-")[0]
-
-
-def _offset(at: str) -> int:
-    """The offset of a cursor; -1 of `now` and `earliest`."""
-    digits = at.rpartition("-")[2]
-    return int(digits) if digits.isascii() and digits.isdigit() else -1
-
-
-def _serves(cursor: str, at: str) -> bool:
-    """Whether a reader at `at` has read everything up to `cursor`."""
-    return _epoch(cursor) == _epoch(at) and _offset(cursor) <= _offset(at)
 
 
 class Feed:
@@ -201,7 +187,7 @@ class Feed:
             pause, self._pause = self._pause, 0.0
             return Pause(pause)
         self._sent = dict(self._at)
-        self._held = self._state == "live" and all(_offset(at) >= 0 for at in self._at.values())
+        self._held = self._state == "live" and all(offset(at) >= 0 for at in self._at.values())
         streams = self._held and self._block is not None and not self._block.blocked(now)
         wait = self._pace.wait if self._held and not streams else 0
         self._sent_at = self._alive_at = now
@@ -233,7 +219,7 @@ class Feed:
         self._accept(page)
         if (page.events or page.gaps) and not self._held:
             self._become("catching-up")
-        elif all(_offset(at) >= 0 for at in self._at.values()):
+        elif all(offset(at) >= 0 for at in self._at.values()):
             self._become("live")
             self.failures = 0
         self._pause = page.retry or self._rest(page, headers, age)
@@ -268,14 +254,14 @@ class Feed:
                 continue
             gap = page.gaps.get(channel)
             # What was trimmed is no loss to a reader that has read it.
-            if gap and not (gap.reason == "trimmed" and _serves(to, at)):
+            if gap and not (gap.reason == "trimmed" and serves(to, at)):
                 self._unread.append((gap, channel, gap.oldest))
                 at = gap.oldest
             for event in events.get(channel, ()):
-                if not _serves(event.cursor, at):
+                if not serves(event.cursor, at):
                     self._unread.append((event, channel, event.cursor))
                     at = event.cursor
-            if not _serves(to, at):
+            if not serves(to, at):
                 self._unread.append((None, channel, to))
                 at = to
             self._at[channel] = at
