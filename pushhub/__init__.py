@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pushhub.log.read import Gap
     from pushhub.settings import Settings
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Cursor",

@@ -1,8 +1,9 @@
 """The fast lane: the tests that start no process, chosen by what they import.
 
 A test is slow when its module, or the module of a fixture that it uses, imports `subprocess` or
-`multiprocessing`, also through other modules of the tests; or when it is marked `slow`. All other
-tests are fast: hubs, stores and servers in this process, in memory, on SQLite and on loopback.
+`multiprocessing`, or calls `create_subprocess_exec` or `create_subprocess_shell` of asyncio, also
+through other modules of the tests; or when it is marked `slow`. All other tests are fast: hubs,
+stores and servers in this process, in memory, on SQLite and on loopback.
 `pytest --fast` runs the fast lane only. A new test lands in its lane by its imports; a fast test
 that starts a process nevertheless fails, and so does one that takes too much processor time.
 """
@@ -36,6 +37,8 @@ _IMPORT = re.compile(
     r"import (?P<modules>[\w., ]+))",
     re.M,
 )
+# asyncio starts processes without an import that says so.
+_ASYNC_START = re.compile(r"\bcreate_subprocess_(?:exec|shell)\(")
 _started: list[str] = []
 
 
@@ -71,9 +74,11 @@ def starts_processes(path: Path) -> bool:
 @functools.cache
 def _edges(path: Path) -> tuple[bool, tuple[Path, ...]]:
     """Whether a module itself imports a starter, and the tests' modules that it imports."""
-    names = imported(path.read_text())
+    text = path.read_text()
+    names = imported(text)
     modules = [_module(name) for name in names if name.split(".")[0] in OWN_PACKAGES]
-    return not STARTERS.isdisjoint(names), tuple(module for module in modules if module)
+    starter = not STARTERS.isdisjoint(names) or _ASYNC_START.search(text) is not None
+    return starter, tuple(module for module in modules if module)
 
 
 def _module(name: str) -> Path | None:

