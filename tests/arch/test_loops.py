@@ -120,7 +120,11 @@ LOOPS = {
     "api/asgi_proxy.py:AsgiProxy._body": "a message of the server; the body's end",
     "api/asgi_proxy.py:AsgiProxy._disconnected": "a message of the server; the client's end",
     "xmpp/storage/offline.py:_events_between": "a page of the archive; each round reads on",
-    "xmpp/routing/local_user.py:LocalUser._flush": "a page of the archive; each round reads on",
+    "xmpp/routing/archive_flush.py:ArchiveFlush._send_later": "a page of the archive; each round "
+    "reads on",
+    "xmpp/routing/local_user.py:LocalUser.catch_up": "the archive; a round ends only with the end "
+    "of its session",
+    "xmpp/transport/binding.py:SessionBinder._insist": "a pause that doubles up to 30 s; an hour",
     "xmpp/routing/lost_end.py:_first_of": "a read; each round halves the span",
     "xmpp/tasks.py:BackgroundTasks.settle": "the tasks' end",
     "xmpp/transport/bosh_sessions.py:BoshSessions.migrate_all": "a sleep; a deadline",

@@ -7,7 +7,7 @@ its session, and the delivery state keeps whatever was not written.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pushhub.log.cursor import Cursor, Start
 from pushhub.log.read import Gap
@@ -26,8 +26,29 @@ if TYPE_CHECKING:
     from pushhub.log.event import Event
     from pushhub.store.base import Store
     from pushhub.xmpp.context import Context
+    from pushhub.xmpp.model.jid import Jid
     from pushhub.xmpp.routing.delivery_state import DeliveryState
-    from pushhub.xmpp.routing.session import XmppSession
+    from pushhub.xmpp.storage.archive import ArchivedMessage
+
+
+class Receiver(Protocol):
+    """The session, as a flush sees it."""
+
+    jid: Jid
+    delivered_late: dict[int, None]
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it has neither ended nor moved to another node."""
+
+    def lacks(self, offset: int, message: ArchivedMessage) -> bool:
+        """Whether it has not received a message."""
+
+    def deliver_late(self, offset: int, payload: bytes) -> None:
+        """Send a late message, once."""
+
+    def write(self, payload: bytes) -> None:
+        """Send a stanza in its wire form."""
 
 
 class ArchiveFlush:
@@ -35,7 +56,7 @@ class ArchiveFlush:
 
     __slots__ = ("_bare", "_context", "_delayed", "_session", "_state", "_store", "sent")
 
-    def __init__(self, context: Context, state: DeliveryState, session: XmppSession) -> None:
+    def __init__(self, context: Context, state: DeliveryState, session: Receiver) -> None:
         self._context, self._state, self._session = context, state, session
         self._store, self._bare = context.hub.store, session.jid.bare
         self._delayed = DelayedMessages(self._store, self._bare)
