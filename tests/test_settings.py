@@ -153,6 +153,7 @@ TEXTS: dict[str, tuple[str, object]] = {
     "max_tunnels": ("0", 0),
     "max_tunnels_per_address": ("5", 5),
     "keep_alive_seconds": ("90", 90.0),
+    "stream_seconds": ("60", 60.0),
     "write_seconds": ("30", 30.0),
     "ack": ("replicated", "replicated"),
     "ack_replicas": ("2", 2),
@@ -257,6 +258,7 @@ def test_every_setting_is_a_key_of_the_file() -> None:
         max_tunnels = 0
         max_tunnels_per_address = 5
         keep_alive_seconds = 90
+        stream_seconds = 60
         write_seconds = 30
         ack = "replicated"
         ack_replicas = 2

@@ -12,6 +12,9 @@ import pytest
 from pushhub.conformance.case import CASES
 from pushhub.conformance.run import NAMES, CaseResult, CaseVerdict, run_case
 
+# Each case runs a client in a process of its own.
+pytestmark = pytest.mark.slow
+
 READER = [sys.executable, str(Path(__file__).parent / "reader.py")]
 # Cases that run at a time: they wait more than they compute.
 JOBS = 8

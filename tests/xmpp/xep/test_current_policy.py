@@ -48,7 +48,7 @@ def page(event: Event) -> StoredValue:
 
 def policies(memory: Memory) -> CurrentPolicies:
     settings = SimpleNamespace(is_public=lambda node: False)
-    hub = SimpleNamespace(draining=False, log=CountedLog())
+    hub = SimpleNamespace(closing=False, log=CountedLog())
     context: Any = SimpleNamespace(kv=memory, policy=settings, hub=hub)
     return CurrentPolicies(cast("Context", context))
 

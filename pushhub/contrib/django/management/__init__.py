@@ -1,1 +1,1 @@
-"""Commands of `manage.py`."""
+"""Django finds the commands of `manage.py` in here."""
