@@ -39,6 +39,7 @@ class Part:
     without: str
     least: str = ""  # the oldest version that will do
     debian: str | None = None  # the package that has it
+    needs: tuple[str, ...] = ()  # files that the command needs, of packages that may be missing
     node: bool = False  # whether tests/node.txt has it
     lock: str | None = None  # the folder of its package-lock.json
     setup: str | None = None  # the script that makes .outside/NAME from a lock, and marks it
@@ -67,6 +68,8 @@ class Part:
             return str(Packages(ROOT / self.lock).modules)
         if self.setup:
             return str(FOLDER / self.name) if (FOLDER / self.name / "installed").exists() else None
+        if not all(Path(file).exists() for file in self.needs):
+            return None
         return next((found for c in self.commands if (found := shutil.which(c, path=path()))), None)
 
     def _remedy(self) -> str:
@@ -239,7 +242,14 @@ LIST = [
     Part("etcd", ("etcd",), debian="etcd-server", without="etcd"),
     Part("etcdctl", ("etcdctl",), debian="etcd-client", without="the command line client of etcd"),
     Part("cadaver", ("cadaver",), debian="cadaver", without="a WebDAV client in front of Apache"),
-    Part("gitweb", ("/usr/share/gitweb/gitweb.cgi",), debian="gitweb", without="gitweb"),
+    # Debian's git has the program, too, without the library that it needs.
+    Part(
+        "gitweb",
+        ("/usr/share/gitweb/gitweb.cgi",),
+        debian="gitweb",
+        needs=("/usr/share/perl5/CGI.pm",),
+        without="gitweb",
+    ),
     Part("prometheus", ("prometheus",), debian="prometheus", without="Prometheus"),
     Part("promtool", ("promtool",), debian="prometheus", without="the rules for Prometheus"),
 ]

@@ -15,6 +15,7 @@ def test_mypy_checks_every_python_script() -> None:
     scripts = [
         str(path.relative_to(ROOT))
         for path in sorted((ROOT / "scripts").iterdir())
+        if path.is_file()
         if path.suffix == ".py" or "python" in path.read_text().partition("\n")[0]
     ]
     assert sorted(files) == sorted([*OTHERS, *scripts])

@@ -20,7 +20,8 @@ from tests.ports import free_port
 
 # Commands that read, that make something from nothing, or whose request the server records.
 NO_CHANGE = {
-    *("serve", "init", "publish", "tail", "delete", "bench", "doctor", "reload", "try"),
+    *("serve", "init", "publish", "tail", "delete", "bench", "conformance", "doctor"),
+    *("reload", "try"),
     *("capacity", "top"),
     *("token new", "token check", "token revoke", "key new", "user list", "store check"),
     *(
