@@ -2,7 +2,16 @@ import pytest
 
 from pushhub.http.problem import Problem
 from pushhub.log.cursor import Start
-from pushhub.polls.base import NO_HINT, ChannelRead, Poll, deleted, parse_limit, resume
+from pushhub.polls.base import (
+    NO_HINT,
+    UNKNOWN,
+    ChannelRead,
+    Poll,
+    deleted,
+    parse_limit,
+    resume,
+    start_of,
+)
 from pushhub.polls.feed import FeedPoll
 from pushhub.polls.multi import MultiPoll
 from pushhub.polls.stream import FeedStream, MultiStream
@@ -94,3 +103,19 @@ def test_polls_with_different_replies_have_different_variants() -> None:
     ]
     assert len(set(variants)) == len(variants)
     assert FeedPoll("old", at(2), 100, 25).variant == variants[0]
+
+
+def test_a_feed_begins_where_its_client_says() -> None:
+    assert start_of("earliest") is Start.EARLIEST
+    with pytest.raises(Problem) as refused:
+        start_of("tomorrow")
+    assert refused.value.slug == "bad-cursor"
+
+
+def test_a_value_has_a_position_only_by_one_tag() -> None:
+    """While the log cannot be read, a client with two tags may have either value."""
+    known = ChannelRead("news", Start.LAST, 1, frozenset({"e1-1"}))
+    two = ChannelRead("news", Start.LAST, 1, frozenset({"e1-1", "e1-2"}))
+    assert known.known_position == at(1)
+    assert two.known_position == UNKNOWN
+    assert WANT.known_position is None
