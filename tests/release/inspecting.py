@@ -63,7 +63,8 @@ def sdist(path: Path, sources: Path) -> None:
     """The sdist of pushhub has the files of the repository, and no others."""
     with tarfile.open(path) as archive:
         found = {member.name.split("/", 1)[1] for member in archive if member.isfile()}
-    files = (file for file in sources.rglob("*") if file.is_file())
+    # The build hook leaves its compiled form behind.
+    files = (f for f in sources.rglob("*") if f.is_file() and "__pycache__" not in f.parts)
     wanted = {str(file.relative_to(sources)) for file in files}
     wanted = {name for name in wanted if not NOT_IN_SDIST.match(name)} | {"PKG-INFO"}
     problems = [f"no {name}" for name in sorted(wanted - found)]
