@@ -66,12 +66,14 @@ def as_markdown(run: Run, verdict: Verdict) -> str:
     readers = sum(count for kind, count in run.cast.items())
     cast = ", ".join(f"{count:,} {kind}" for kind, count in run.cast.items())
     day = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-    lost = sum(history.lost for history in verdict.histories.values())
+    lost = ", ".join(f"{name} {history.lost}" for name, history in verdict.histories.items())
     found = len(verdict.findings) + len(run.failures)
     lines = [
         "# The rehearsal",
         "",
         "<!-- Written by `deploy/rehearse --report`. -->",
+        "",
+        "A site on one machine goes through faults, and the report says what its clients saw.",
         "",
         f"`deploy/rehearse --minutes {plan.minutes:g} --clients {plan.clients}"
         f" --proxy {plan.proxy}`,"
@@ -79,7 +81,7 @@ def as_markdown(run: Run, verdict: Verdict) -> str:
         f" {machine['cores']} cores that others used, too (load {machine['load']:.1f} at the end),"
         f" Python {machine['python']}.",
         "",
-        f"**{lost} events were lost untold; {found} findings.**",
+        f"**Lost untold: {lost}. Findings: {found}.**",
         *(
             []
             if not found

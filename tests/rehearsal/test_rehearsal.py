@@ -33,4 +33,4 @@ async def test_a_short_rehearsal_loses_nothing_untold() -> None:
     assert len(SHARES) == 8
     assert [row.fault for row in verdict.rows] == ["every day", "reload"]
     assert as_json(run, verdict)["histories"]["log"]["lost_untold"] == 0
-    assert "0 events were lost untold" in as_markdown(run, verdict)
+    assert "Lost untold: log 0, chat 0, origin 0." in as_markdown(run, verdict)
