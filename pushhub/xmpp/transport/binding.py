@@ -176,7 +176,7 @@ class SessionBinder:
 
     def _abandon(self, session: XmppSession) -> None:
         """Remove a session that could not be opened. Another one may have its resource by now."""
-        if session.user.sessions.get(session.jid.resource) is session:
+        if session.is_connected:
             self.suspend(session)
 
     def unbind(
@@ -188,7 +188,7 @@ class SessionBinder:
         """End a session with its stream. The client did not receive the `undelivered` elements, and
         may not have received the `unconfirmed` ones."""
         user = session.user
-        if user.sessions.get(session.jid.resource) is session:
+        if session.is_connected:
             self._users.remove_session(session)
         self._subscribers.remove_session(session)
         user.lose((*unconfirmed, *undelivered))
