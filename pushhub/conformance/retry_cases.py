@@ -224,13 +224,7 @@ async def bad_token(stage: Stage) -> None:
 
 @case("forbidden", "feed", _AUTH, "A 403 is printed, and not repeated.")
 async def forbidden(stage: Stage) -> None:
-    stage.hub.next_responses.extend(
-        [lambda request: request.refuse(403, "forbidden", channel="orders")] * 1000
-    )
-    await stage.start({"orders": "now"})
-    await stage.first()
-    await stage.line("error", status=403)
-    check(len(stage.requests) <= 2, "The client repeats a request that is forbidden.")
+    await stage.forbid()
 
 
 @case("redirect", "feed", _AUTH, "A redirect is followed unchanged, or is a failure.")

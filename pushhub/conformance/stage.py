@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from pushhub.conformance.case import NotConforming
+from pushhub.conformance.case import NotConforming, check
 from pushhub.conformance.client_process import ClientProcess
 from pushhub.conformance.model_hub import ModelHub
 from pushhub.conformance.scripted_server import ScriptedServer
@@ -176,6 +176,16 @@ class Stage:
         sent = sum(request.arrived < end for request in self.requests[before:])
         if sent > at_most:
             raise NotConforming(f"{sentence} It sent {sent} requests in {seconds:.0f} s.")
+
+    async def forbid(self) -> None:
+        """Respond to every request with 403, which the client prints and does not repeat."""
+        self.hub.next_responses.extend(
+            [lambda request: request.refuse(403, "forbidden", channel="orders")] * 1000
+        )
+        await self.start({"orders": "now"})
+        await self.first()
+        await self.line("error", status=403)
+        check(len(self.requests) <= 2, "The client repeats a request that is forbidden.")
 
     # -- what the client prints ----------------------------------------------------
 

@@ -247,13 +247,7 @@ async def not_stream(stage: Stage) -> None:
     "stream-forbidden", "stream", _STREAM, "A 403 is printed, and the stream is not opened again."
 )
 async def forbidden(stage: Stage) -> None:
-    stage.hub.next_responses.extend(
-        [lambda request: request.refuse(403, "forbidden", channel="orders")] * 1000
-    )
-    await stage.start({"orders": "now"})
-    await stage.first()
-    await stage.line("error", status=403)
-    check(len(stage.requests) <= 2, "The client repeats a request that is forbidden.")
+    await stage.forbid()
 
 
 @case("stream-cancel", "stream", _STREAM, "Cancelled, the client closes its stream and ends.")
